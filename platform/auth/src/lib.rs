@@ -1,0 +1,1 @@
+//! Tokens, principals, who may do what

@@ -1,0 +1,1 @@
+//! A database of one's own on SQLite or PostgreSQL

@@ -1,0 +1,1 @@
+//! Outbox, relay, log and inbox

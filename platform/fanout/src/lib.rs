@@ -1,0 +1,1 @@
+//! WebSocket fan-out: one encoding, many readers

@@ -1,0 +1,1 @@
+//! Identifiers as newtypes, strings on the wire

@@ -1,0 +1,1 @@
+//! A channel to a service, local or remote

@@ -1,0 +1,1 @@
+//! The HTTP conventions of the public contract

@@ -1,0 +1,1 @@
+//! Sagas, durable and recoverable

@@ -1,0 +1,1 @@
+//! Engines, clocks, fakes and faults for tests

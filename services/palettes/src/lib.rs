@@ -1,0 +1,1 @@
+//! Palettes: colours, search, exports, extraction

@@ -1,0 +1,1 @@
+//! Likes, views, rankings, recommendations

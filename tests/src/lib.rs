@@ -1,0 +1,1 @@
+//! The system suite: one set of scenarios, every shape
