@@ -1,0 +1,18 @@
+//! The ids that cross a service's border.
+
+pub use ids::UserId;
+
+ids::id!(
+    /// A palette.
+    PaletteId
+);
+ids::id!(
+    /// An item of any kind: what can be liked and viewed. Unique together with its `Kind`.
+    ItemId
+);
+
+impl From<PaletteId> for ItemId {
+    fn from(palette: PaletteId) -> Self {
+        Self::new(palette.get())
+    }
+}
