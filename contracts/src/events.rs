@@ -116,5 +116,8 @@ pub struct PopularityChanged {
     pub likes: i64,
     /// Views now.
     pub views: i64,
+    /// Grows with every change of the item: of two events, the one with the larger is the newer.
+    #[serde(default)]
+    pub version: i64,
 }
 event!(PopularityChanged, "popularity.changed.v1", |e| format!("{}:{}", e.kind, e.item_id));
