@@ -136,8 +136,9 @@ fn new_request_id() -> Arc<str> {
     format!("{:016x}-{:x}", *PROCESS, COUNT.fetch_add(1, Ordering::Relaxed)).into()
 }
 
-/// gRPC's `TimeoutValue TimeoutUnit`: at most eight digits and a unit.
-fn parse_timeout(text: &str) -> Option<Duration> {
+/// Reads gRPC's `TimeoutValue TimeoutUnit`: at most eight digits and a unit.
+#[must_use]
+pub fn parse_timeout(text: &str) -> Option<Duration> {
     let (value, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if value.is_empty() || value.len() > 8 || !value.bytes().all(|b| b.is_ascii_digit()) {
         return None;

@@ -9,7 +9,7 @@ mod logs;
 mod metrics;
 mod trace;
 
-pub use context::{Context, headers};
+pub use context::{Context, headers, parse_timeout};
 pub use logs::{LogFormat, LogSettings, init};
 pub use metrics::{Metrics, metrics_handle};
 pub use trace::Trace;
