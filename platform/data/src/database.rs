@@ -1,0 +1,231 @@
+//! One open database: the only place where transactions begin.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use sea_orm::{
+    DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
+};
+use telemetry::Context;
+use tokio::sync::watch;
+use tokio::task::JoinError;
+use tracing::Instrument;
+
+use crate::measure::Measure;
+use crate::{
+    BoxFuture, DataError, DataSettings, Engine, Migration, Reader, Sql, Tx, migration, postgres,
+    settings, sqlite,
+};
+
+/// One open database; cheap to clone.
+#[derive(Clone)]
+pub struct Database {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Engine,
+    name: String,
+    writer: DatabaseConnection,
+    reader: DatabaseConnection,
+    replicas: Vec<DatabaseConnection>,
+    turn: AtomicUsize,
+    committed: watch::Sender<u64>,
+    measure: Arc<Measure>,
+}
+
+impl Database {
+    /// Opens a database, making it if it is a file that is not there, and applies what it lacks
+    /// of `migrations`. Several processes may do so at once.
+    ///
+    /// # Errors
+    /// [`DataError::Startup`] with one line that says what to do; nothing was changed then.
+    pub async fn open(
+        settings: &DataSettings,
+        migrations: &[&[Migration]],
+    ) -> Result<Self, DataError> {
+        let engine = settings.engine()?;
+        let (name, shown, writer, reader, replicas) = match engine {
+            Engine::Sqlite => {
+                let path = sqlite::path(settings);
+                let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                let pools = sqlite::open(settings, migrations).await?;
+                let shown = format!("the database {}", path.display());
+                (name, shown, pools.writer, pools.reader, Vec::new())
+            }
+            Engine::Postgres => {
+                let pools = postgres::open(settings).await?;
+                let shown = format!("the database {}", settings::masked(&settings.primary));
+                let name = postgres::name(&settings.primary);
+                (name, shown, pools.writer, pools.reader, pools.replicas)
+            }
+        };
+        let measure = Arc::new(Measure::new(engine, name.clone()));
+        let inner = Inner {
+            engine,
+            name,
+            writer,
+            reader,
+            replicas,
+            turn: AtomicUsize::new(0),
+            committed: watch::Sender::new(0),
+            measure,
+        };
+        let database = Self { inner: Arc::new(inner) };
+        database.migrate(migrations, &shown).await?;
+        Ok(database)
+    }
+
+    async fn migrate(&self, migrations: &[&[Migration]], shown: &str) -> Result<(), DataError> {
+        let engine = self.engine();
+        let exists = match engine {
+            Engine::Sqlite => sqlite::HAS_MIGRATIONS,
+            Engine::Postgres => postgres::HAS_MIGRATIONS,
+        };
+        let applied = migration::applied(&self.inner.writer, exists).await?;
+        if migration::missing(&applied, migrations, shown)?.is_empty() {
+            return Ok(());
+        }
+        let lists: Vec<Vec<Migration>> = migrations.iter().map(|list| list.to_vec()).collect();
+        let database = shown.to_owned();
+        let result: Result<(), DataError> = self
+            .write(move |tx| {
+                Box::pin(async move {
+                    if engine == Engine::Postgres {
+                        // Steps may take long; the lock ends with the transaction.
+                        tx.run("SET LOCAL statement_timeout = 0", []).await?;
+                        tx.run("SET LOCAL lock_timeout = '60s'", []).await?;
+                        tx.run("SELECT pg_advisory_xact_lock(4702394921427289928)", []).await?;
+                    }
+                    let lists: Vec<&[Migration]> = lists.iter().map(Vec::as_slice).collect();
+                    migration::apply(tx, engine, &lists, &database, exists).await
+                })
+            })
+            .await;
+        result.map_err(|error| match error {
+            DataError::Startup(_) => error,
+            error => DataError::Startup(format!("cannot migrate {shown}: {error}")),
+        })
+    }
+
+    /// The engine it stands on.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.inner.engine
+    }
+
+    /// Its name in metrics: that of the file, or of the database on the server.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// Runs `work` in a transaction: kept if it answers `Ok`, forgotten if it answers `Err`.
+    ///
+    /// It runs on a task of its own, with the caller's [`Context`], and is finished even if the
+    /// caller is dropped. Do not call `write` of the same database inside: on SQLite the inner
+    /// one would wait for the outer one, and fail after 5 s.
+    ///
+    /// # Errors
+    /// What `work` answered; [`DataError::Unavailable`] when no connection was free within 5 s or
+    /// the database went away; [`DataError::Busy`] when another process held SQLite's lock for
+    /// 5 s; whatever a deferred constraint says at the commit.
+    pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<DataError> + Send + 'static,
+    {
+        match self.write_caught(work).await {
+            Ok(result) => result,
+            Err(gone) if gone.is_panic() => std::panic::resume_unwind(gone.into_panic()),
+            Err(_) => Err(DataError::Unavailable("the process is stopping".into()).into()),
+        }
+    }
+
+    /// As [`Self::write`], with a panic of `work` as an error.
+    pub(crate) async fn write_caught<T, E, F>(&self, work: F) -> Result<Result<T, E>, JoinError>
+    where
+        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<DataError> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.inner);
+        let task = async move { inner.transaction(work).await }.in_current_span();
+        match Context::current() {
+            Some(context) => tokio::spawn(context.scope(task)).await,
+            None => tokio::spawn(task).await,
+        }
+    }
+
+    /// Connections to read from; see [`Reader`] for what they see.
+    #[must_use]
+    pub fn read(&self) -> Reader {
+        let inner = &self.inner;
+        let replica = match inner.replicas.len() {
+            0 => None,
+            _ if Context::with_current(|context| context.fresh) == Some(true) => None,
+            n => Some(inner.replicas[inner.turn.fetch_add(1, Ordering::Relaxed) % n].clone()),
+        };
+        Reader {
+            replica,
+            primary: inner.reader.clone(),
+            measure: Arc::clone(&inner.measure),
+        }
+    }
+
+    /// Changes after every commit of this process, so that whoever waits for rows need not poll
+    /// for those.
+    #[must_use]
+    pub fn committed(&self) -> watch::Receiver<u64> {
+        self.inner.committed.subscribe()
+    }
+
+    pub(crate) fn measure(&self) -> &Measure {
+        &self.inner.measure
+    }
+}
+
+impl Inner {
+    async fn transaction<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, E>>,
+        E: From<DataError>,
+    {
+        let since = Instant::now();
+        let tx = Tx::new(self.begin().await.map_err(|error| self.failed(error))?);
+        let value = match work(&tx).await {
+            Ok(value) => value,
+            Err(error) => {
+                tx.rollback().await;
+                return Err(error);
+            }
+        };
+        tx.commit().await.map_err(|error| self.failed(error))?;
+        self.measure.wrote(since);
+        self.committed.send_modify(|count| *count = count.wrapping_add(1));
+        Ok(value)
+    }
+
+    async fn begin(&self) -> Result<DatabaseTransaction, DataError> {
+        let mode = (self.engine == Engine::Sqlite).then_some(SqliteTransactionMode::Immediate);
+        let options = TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() };
+        let began = Instant::now();
+        loop {
+            match self.writer.begin_with_options(options).await.map_err(DataError::from) {
+                // Another process writes. SQLite slept some milliseconds already.
+                Err(DataError::Busy) if began.elapsed() < sqlite::PATIENCE => {
+                    tokio::time::sleep(Duration::from_micros(500)).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn failed(&self, error: DataError) -> DataError {
+        self.measure.failed(&error);
+        error
+    }
+}

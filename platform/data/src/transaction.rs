@@ -1,0 +1,88 @@
+//! A transaction in which a failed statement is the last.
+//!
+//! PostgreSQL refuses everything after a statement that failed and turns `COMMIT` into a silent
+//! rollback; SQLite goes on, and on a full disk goes on *outside* the transaction. [`Tx`] makes
+//! both behave alike and loudly: once a statement has failed, the rest fails and so does the
+//! commit. What may be there already is written with `ON CONFLICT`.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sea_orm::prelude::async_trait;
+use sea_orm::{
+    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement,
+};
+
+use crate::DataError;
+
+/// An open transaction; it ends with the closure that [`crate::Database::write`] was given.
+#[derive(Debug)]
+pub struct Tx {
+    inner: DatabaseTransaction,
+    doomed: AtomicBool,
+}
+
+impl Tx {
+    pub(crate) fn new(inner: DatabaseTransaction) -> Self {
+        Self { inner, doomed: AtomicBool::new(false) }
+    }
+
+    /// Keeps what was written. A doomed transaction is rolled back and says so.
+    pub(crate) async fn commit(self) -> Result<(), DataError> {
+        if let Err(error) = self.check() {
+            self.rollback().await;
+            return Err(error.into());
+        }
+        Ok(self.inner.commit().await?)
+    }
+
+    /// Forgets what was written. Should even that fail, the pool discards the connection.
+    pub(crate) async fn rollback(self) {
+        if let Err(error) = self.inner.rollback().await {
+            tracing::warn!(%error, "a transaction could not be rolled back; its connection is closed");
+        }
+    }
+
+    fn check(&self) -> Result<(), DbErr> {
+        if self.doomed.load(Ordering::Relaxed) {
+            return Err(DbErr::Custom(
+                "a statement of this transaction has failed, so that nothing of it is kept".into(),
+            ));
+        }
+        Ok(())
+    }
+
+    async fn guard<T>(
+        &self,
+        work: impl Future<Output = Result<T, DbErr>> + Send,
+    ) -> Result<T, DbErr> {
+        self.check()?;
+        let result = work.await;
+        if result.is_err() {
+            self.doomed.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+}
+
+#[async_trait::async_trait]
+impl ConnectionTrait for Tx {
+    fn get_database_backend(&self) -> DbBackend {
+        self.inner.get_database_backend()
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.guard(self.inner.execute_raw(statement)).await
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.guard(self.inner.execute_unprepared(sql)).await
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.guard(self.inner.query_one_raw(statement)).await
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.guard(self.inner.query_all_raw(statement)).await
+    }
+}
