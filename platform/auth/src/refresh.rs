@@ -30,7 +30,8 @@ impl RefreshToken {
     /// Reads a client's text; `None` if it cannot be a refresh token.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let fits = text.len() == TEXT && URL_SAFE_NO_PAD.decode(text).is_ok_and(|b| b.len() == BYTES);
+        let fits =
+            text.len() == TEXT && URL_SAFE_NO_PAD.decode(text).is_ok_and(|b| b.len() == BYTES);
         fits.then(|| Self(text.to_owned()))
     }
 
@@ -44,7 +45,9 @@ impl RefreshToken {
     /// would protect nothing more, and a look-up by the hash tells no one anything by its timing.
     #[must_use]
     pub fn hash(&self) -> Vec<u8> {
-        digest::digest(&digest::SHA256, self.0.as_bytes()).as_ref().to_vec()
+        digest::digest(&digest::SHA256, self.0.as_bytes())
+            .as_ref()
+            .to_vec()
     }
 }
 
@@ -61,15 +64,27 @@ mod tests {
 
     #[test]
     fn each_is_its_own_and_survives_the_wire() {
-        let (one, two) = (RefreshToken::generate().unwrap(), RefreshToken::generate().unwrap());
+        let (one, two) = (
+            RefreshToken::generate().unwrap(),
+            RefreshToken::generate().unwrap(),
+        );
         assert_ne!(one, two);
         assert_ne!(one.hash(), two.hash());
-        assert_eq!(RefreshToken::parse(one.expose()).unwrap().hash(), one.hash());
+        assert_eq!(
+            RefreshToken::parse(one.expose()).unwrap().hash(),
+            one.hash()
+        );
     }
 
     #[test]
     fn other_texts_are_none() {
-        for bad in ["", "a", &"=".repeat(TEXT), &"A".repeat(TEXT + 1), &"/".repeat(TEXT)] {
+        for bad in [
+            "",
+            "a",
+            &"=".repeat(TEXT),
+            &"A".repeat(TEXT + 1),
+            &"/".repeat(TEXT),
+        ] {
             assert!(RefreshToken::parse(bad).is_none(), "{bad}");
         }
     }

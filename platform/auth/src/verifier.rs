@@ -114,9 +114,16 @@ impl Verifier {
     pub fn set_keys(&self, jwks: &serde_json::Value) -> usize {
         let listed = jwks.get("keys").and_then(serde_json::Value::as_array);
         let old = self.keys.load();
-        let keys: HashMap<_, _> = listed.into_iter().flatten().filter_map(read_key).take(MOST_KEYS).collect();
+        let keys: HashMap<_, _> = listed
+            .into_iter()
+            .flatten()
+            .filter_map(read_key)
+            .take(MOST_KEYS)
+            .collect();
         let same = keys.len() == old.len()
-            && keys.iter().all(|(kid, key)| old.get(kid).is_some_and(|held| held.public == key.public));
+            && keys
+                .iter()
+                .all(|(kid, key)| old.get(kid).is_some_and(|held| held.public == key.public));
         if keys.is_empty() || same {
             return old.len();
         }
@@ -129,7 +136,8 @@ impl Verifier {
     /// Refuses the session's tokens from now on. `until`, unix milliseconds: when the last of them
     /// expires and the session can be forgotten.
     pub fn revoke_session(&self, session: &str, until: i64) {
-        self.revocations.revoke_session(session, until, clock::now());
+        self.revocations
+            .revoke_session(session, until, clock::now());
         self.epoch.fetch_add(1, Ordering::SeqCst);
     }
 
@@ -173,11 +181,18 @@ impl Verifier {
 
     /// Whether neither the key nor the session nor the user has been withdrawn.
     fn still_good(&self, entry: &Remembered) -> Result<(), AuthError> {
-        let held = self.keys.load().get(&entry.kid).is_some_and(|key| key.public == entry.key.public);
+        let held = self
+            .keys
+            .load()
+            .get(&entry.kid)
+            .is_some_and(|key| key.public == entry.key.public);
         if !held {
             return Err(AuthError::UnknownKey);
         }
-        if self.revocations.refuses(&entry.verified.principal, entry.verified.issued_at) {
+        if self
+            .revocations
+            .refuses(&entry.verified.principal, entry.verified.issued_at)
+        {
             return Err(AuthError::Revoked);
         }
         Ok(())
@@ -190,7 +205,12 @@ impl Verifier {
             return Err(AuthError::Algorithm);
         }
         let kid = header.kid.ok_or(AuthError::UnknownKey)?;
-        let key = self.keys.load().get(&kid).cloned().ok_or(AuthError::UnknownKey)?;
+        let key = self
+            .keys
+            .load()
+            .get(&kid)
+            .cloned()
+            .ok_or(AuthError::UnknownKey)?;
         let claims = jsonwebtoken::decode::<Claims>(token, &key.decoding, &self.validation)
             .map_err(|error| match error.kind() {
                 ErrorKind::InvalidSignature => AuthError::Signature,
@@ -203,10 +223,25 @@ impl Verifier {
         if !is_session(&claims.sid) {
             return Err(AuthError::Malformed);
         }
-        let principal = Principal { user: claims.sub, session: claims.sid, staff: claims.staff };
-        let verified = Verified { header: principal.to_header(), principal, expires_at, issued_at };
+        let principal = Principal {
+            user: claims.sub,
+            session: claims.sid,
+            staff: claims.staff,
+        };
+        let verified = Verified {
+            header: principal.to_header(),
+            principal,
+            expires_at,
+            issued_at,
+        };
         // No epoch is this high, so that the first look checks keys and revocations.
-        Ok(Remembered { verified, not_before, kid, key, checked: AtomicU64::new(u64::MAX) })
+        Ok(Remembered {
+            verified,
+            not_before,
+            kid,
+            key,
+            checked: AtomicU64::new(u64::MAX),
+        })
     }
 }
 
@@ -214,7 +249,8 @@ impl Claims {
     /// Issued at, not before, expires at, in milliseconds; `None` when they are out of order or
     /// the token would live too long.
     fn times(&self) -> Option<(i64, i64, i64)> {
-        let [iat, nbf, exp] = [self.iat, self.nbf, self.exp].map(|seconds| seconds.checked_mul(1000));
+        let [iat, nbf, exp] =
+            [self.iat, self.nbf, self.exp].map(|seconds| seconds.checked_mul(1000));
         let (iat, nbf, exp) = (iat?, nbf?, exp?);
         let in_order = iat <= nbf && nbf <= exp;
         let short = exp.checked_sub(iat)? <= clock::millis(LONGEST_LIFETIME.as_millis());
@@ -224,7 +260,9 @@ impl Claims {
 
 impl std::fmt::Debug for Verifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Verifier").field("keys", &self.keys.load().keys()).finish_non_exhaustive()
+        f.debug_struct("Verifier")
+            .field("keys", &self.keys.load().keys())
+            .finish_non_exhaustive()
     }
 }
 
@@ -246,13 +284,20 @@ fn sha256(token: &str) -> [u8; 32] {
 
 fn read_key(jwk: &serde_json::Value) -> Option<(String, Arc<Key>)> {
     let member = |name: &str| jwk.get(name).and_then(serde_json::Value::as_str);
-    let signs = member("use").is_none_or(|usage| usage == "sig") && member("alg").is_none_or(|alg| alg == "EdDSA");
+    let signs = member("use").is_none_or(|usage| usage == "sig")
+        && member("alg").is_none_or(|alg| alg == "EdDSA");
     if !(signs && member("kty") == Some("OKP") && member("crv") == Some("Ed25519")) {
         return None;
     }
-    let public = URL_SAFE_NO_PAD.decode(member("x")?).ok().filter(|x| x.len() == 32)?;
+    let public = URL_SAFE_NO_PAD
+        .decode(member("x")?)
+        .ok()
+        .filter(|x| x.len() == 32)?;
     let decoding = DecodingKey::from_ed_der(&public);
-    Some((member("kid")?.to_owned(), Arc::new(Key { public, decoding })))
+    Some((
+        member("kid")?.to_owned(),
+        Arc::new(Key { public, decoding }),
+    ))
 }
 
 #[cfg(test)]
