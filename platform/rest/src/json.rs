@@ -6,7 +6,7 @@ use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
 use crate::Problem;
@@ -53,26 +53,31 @@ pub async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, 
     })
 }
 
-/// Reads a JSON text.
+/// Reads a JSON object.
 ///
 /// # Errors
-/// 400 for what is no JSON (also nested deeper than 128), 422 for the wrong shape or a NUL.
+/// 400 for what is no JSON, 422 for another value than an object, the wrong shape, or a NUL.
 pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let malformed = |e| Problem::bad_request(format!("the body is not JSON: {}", reason(&e)));
+    // First whether it is JSON at all: else an early wrong type would hide a later malformation.
+    let _: IgnoredAny = serde_json::from_slice(body).map_err(malformed)?;
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::invalid("send a JSON object"));
+    }
     if escapes_nul(body) {
         return Err(Problem::invalid("a text must not contain NUL"));
     }
     let mut from = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut from).map_err(|error| {
+    serde_path_to_error::deserialize(&mut from).map_err(|error| {
         let field = error.path().to_string();
         let reason = reason(error.inner());
         match error.inner().classify() {
             Category::Data if field == "." => Problem::invalid(reason),
             Category::Data => Problem::invalid_field(field, reason),
-            _ => Problem::bad_request(format!("the body is not JSON: {reason}")),
+            // Nested too deeply.
+            _ => Problem::bad_request(reason),
         }
-    })?;
-    from.end().map_err(|_| Problem::bad_request("the body goes on after the JSON's end"))?;
-    Ok(value)
+    })
 }
 
 fn reason(error: &serde_json::Error) -> String {
@@ -127,6 +132,8 @@ mod tests {
         assert_eq!(status(r#"{"name":"a"} x"#), 400);
         assert_eq!(status(&"[".repeat(100_000)), 400);
         assert_eq!(status("[]"), 422);
+        assert_eq!(status(r#"["a",[1]]"#), 422);
+        assert_eq!(status(&format!("{{\"name\":{}1{}}}", "[".repeat(9999), "]".repeat(9999))), 422);
         assert_eq!(status(r#"{"name":7}"#), 422);
         assert_eq!(status(r#"{"name":"a\u0000b"}"#), 422);
         assert_eq!(parse::<Palette>(b"{\"name\":\"\xff\"}").expect_err("utf-8").status(), 400);
