@@ -50,7 +50,11 @@ impl Database {
         let (name, shown, writer, reader, replicas) = match engine {
             Engine::Sqlite => {
                 let path = sqlite::path(settings);
-                let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                let name = path
+                    .file_stem()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned();
                 let pools = sqlite::open(settings, migrations).await?;
                 let shown = format!("the database {}", path.display());
                 (name, shown, pools.writer, pools.reader, Vec::new())
@@ -73,7 +77,9 @@ impl Database {
             committed: watch::Sender::new(0),
             measure,
         };
-        let database = Self { inner: Arc::new(inner) };
+        let database = Self {
+            inner: Arc::new(inner),
+        };
         database.migrate(migrations, &shown).await?;
         Ok(database)
     }
@@ -97,7 +103,8 @@ impl Database {
                         // Steps may take long; the lock ends with the transaction.
                         tx.run("SET LOCAL statement_timeout = 0", []).await?;
                         tx.run("SET LOCAL lock_timeout = '60s'", []).await?;
-                        tx.run("SELECT pg_advisory_xact_lock(4702394921427289928)", []).await?;
+                        tx.run("SELECT pg_advisory_xact_lock(4702394921427289928)", [])
+                            .await?;
                     }
                     let lists: Vec<&[Migration]> = lists.iter().map(Vec::as_slice).collect();
                     migration::apply(tx, engine, &lists, &database, exists).await
@@ -205,16 +212,25 @@ impl Inner {
         };
         tx.commit().await.map_err(|error| self.failed(error))?;
         self.measure.wrote(since);
-        self.committed.send_modify(|count| *count = count.wrapping_add(1));
+        self.committed
+            .send_modify(|count| *count = count.wrapping_add(1));
         Ok(value)
     }
 
     async fn begin(&self) -> Result<DatabaseTransaction, DataError> {
         let mode = (self.engine == Engine::Sqlite).then_some(SqliteTransactionMode::Immediate);
-        let options = TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() };
+        let options = TransactionOptions {
+            sqlite_transaction_mode: mode,
+            ..Default::default()
+        };
         let began = Instant::now();
         loop {
-            match self.writer.begin_with_options(options).await.map_err(DataError::from) {
+            match self
+                .writer
+                .begin_with_options(options)
+                .await
+                .map_err(DataError::from)
+            {
                 // Another process writes. SQLite slept some milliseconds already.
                 Err(DataError::Busy) if began.elapsed() < sqlite::PATIENCE => {
                     tokio::time::sleep(Duration::from_micros(500)).await;

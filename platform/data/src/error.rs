@@ -77,7 +77,10 @@ impl From<&sqlx::Error> for DataError {
         match error {
             E::Database(inner) => {
                 let code = inner.code().unwrap_or_default();
-                if inner.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
+                if inner
+                    .try_downcast_ref::<sqlx::sqlite::SqliteError>()
+                    .is_some()
+                {
                     from_sqlite(code.parse().unwrap_or_default(), inner.message())
                 } else {
                     from_postgres(&code, inner.constraint(), inner.message())
@@ -101,9 +104,9 @@ fn from_sqlite(code: i32, message: &str) -> DataError {
         (5 | 6, _) => DataError::Busy,
         // Read-only, input/output, full, cannot open.
         (8 | 10 | 13 | 14, _) => DataError::Unavailable(message.to_owned()),
-        (_, 1555 | 2067 | 2579) => {
-            DataError::UniqueViolation { constraint: sqlite_constraint(message, code != 2067) }
-        }
+        (_, 1555 | 2067 | 2579) => DataError::UniqueViolation {
+            constraint: sqlite_constraint(message, code != 2067),
+        },
         (_, 787) => DataError::ForeignKey,
         _ => DataError::Other(format!("SQLite error {code}: {message}")),
     }
@@ -121,7 +124,10 @@ fn from_postgres(code: &str, constraint: Option<&str>, message: &str) -> DataErr
         // A server that is read-only now is no primary any more.
         "25006" => DataError::Unavailable(message.to_owned()),
         // Statement timeout, connection trouble, out of resources, operator intervention.
-        _ if ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => {
+        _ if ["08", "53", "57", "58"]
+            .iter()
+            .any(|class| code.starts_with(class)) =>
+        {
             DataError::Unavailable(message.to_owned())
         }
         _ => DataError::Other(format!("PostgreSQL error {code}: {message}")),
@@ -131,12 +137,16 @@ fn from_postgres(code: &str, constraint: Option<&str>, message: &str) -> DataErr
 /// SQLite tells columns (`UNIQUE constraint failed: users.name, users.kind`) or, for an index on
 /// an expression, its name (`UNIQUE constraint failed: index 'users_folded_key'`).
 fn sqlite_constraint(message: &str, primary: bool) -> String {
-    let what = message.rsplit_once("failed: ").map_or(message, |(_, what)| what);
+    let what = message
+        .rsplit_once("failed: ")
+        .map_or(message, |(_, what)| what);
     if let Some(index) = what.strip_prefix("index '") {
         return index.trim_end_matches('\'').to_owned();
     }
     let mut columns = what.split(", ").filter_map(|c| c.split_once('.'));
-    let Some((table, first)) = columns.next() else { return what.to_owned() };
+    let Some((table, first)) = columns.next() else {
+        return what.to_owned();
+    };
     if primary {
         return format!("{table}_pkey");
     }
@@ -149,7 +159,11 @@ fn sqlite_constraint(message: &str, primary: bool) -> String {
 }
 
 pub(crate) fn one_line(error: impl Display) -> String {
-    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+    error
+        .to_string()
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[cfg(test)]
@@ -159,10 +173,19 @@ mod tests {
     #[test]
     fn sqlite_constraints_are_named_as_postgres_names_them() {
         let name = |m, p| sqlite_constraint(m, p);
-        assert_eq!(name("UNIQUE constraint failed: users.name", false), "users_name_key");
-        assert_eq!(name("UNIQUE constraint failed: a.b, a.c", false), "a_b_c_key");
+        assert_eq!(
+            name("UNIQUE constraint failed: users.name", false),
+            "users_name_key"
+        );
+        assert_eq!(
+            name("UNIQUE constraint failed: a.b, a.c", false),
+            "a_b_c_key"
+        );
         assert_eq!(name("UNIQUE constraint failed: a.b, a.c", true), "a_pkey");
-        assert_eq!(name("UNIQUE constraint failed: index 'a_low_key'", false), "a_low_key");
+        assert_eq!(
+            name("UNIQUE constraint failed: index 'a_low_key'", false),
+            "a_low_key"
+        );
     }
 
     #[test]
@@ -171,7 +194,13 @@ mod tests {
         assert_eq!(from_postgres("40P01", None, "deadlock"), DataError::Busy);
         assert!(matches!(from_sqlite(13, "full"), DataError::Unavailable(_)));
         assert!(matches!(from_sqlite(778, "io"), DataError::Unavailable(_)));
-        assert!(matches!(from_postgres("57P01", None, "bye"), DataError::Unavailable(_)));
-        assert!(matches!(from_postgres("42601", None, "syntax"), DataError::Other(_)));
+        assert!(matches!(
+            from_postgres("57P01", None, "bye"),
+            DataError::Unavailable(_)
+        ));
+        assert!(matches!(
+            from_postgres("42601", None, "syntax"),
+            DataError::Other(_)
+        ));
     }
 }

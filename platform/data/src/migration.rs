@@ -68,12 +68,20 @@ pub(crate) struct Applied {
 }
 
 /// The steps a database already has; none if it has no such table.
-pub(crate) async fn applied(on: &impl ConnectionTrait, exists: &str) -> Result<Vec<Applied>, DataError> {
+pub(crate) async fn applied(
+    on: &impl ConnectionTrait,
+    exists: &str,
+) -> Result<Vec<Applied>, DataError> {
     if on.rows::<(i64,)>(exists, []).await?.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = on.rows("SELECT name, checksum FROM schema_migrations", []).await?;
-    Ok(rows.into_iter().map(|(name, checksum)| Applied { name, checksum }).collect())
+    let rows = on
+        .rows("SELECT name, checksum FROM schema_migrations", [])
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(name, checksum)| Applied { name, checksum })
+        .collect())
 }
 
 /// What is still to do, or why nothing may be done.
@@ -100,7 +108,9 @@ pub(crate) fn missing<'m>(
             Some(_) => {}
         }
     }
-    Ok(known().filter(|m| !applied.iter().any(|a| a.name == m.name)).collect())
+    Ok(known()
+        .filter(|m| !applied.iter().any(|a| a.name == m.name))
+        .collect())
 }
 
 /// Applies what is missing, inside a transaction that holds the lock.
@@ -142,7 +152,9 @@ pub(crate) async fn apply(
 
 /// Milliseconds since 1970.
 fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
@@ -151,31 +163,64 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    const ONE: Migration = Migration { name: "a/1", sql: "CREATE TABLE a (id {{id}}, b {{bytes}})" };
+    const ONE: Migration = Migration {
+        name: "a/1",
+        sql: "CREATE TABLE a (id {{id}}, b {{bytes}})",
+    };
 
     #[test]
     fn placeholders_become_the_types_of_the_engine() {
         let sqlite = ONE.for_engine(Engine::Sqlite).unwrap();
-        assert_eq!(sqlite, "CREATE TABLE a (id INTEGER PRIMARY KEY AUTOINCREMENT, b BLOB)");
-        assert!(ONE.for_engine(Engine::Postgres).unwrap().contains("b BYTEA"));
-        let odd = Migration { name: "a/2", sql: "CREATE TABLE a (x {{money}})" };
-        assert!(odd.for_engine(Engine::Sqlite).unwrap_err().to_string().contains("money"));
+        assert_eq!(
+            sqlite,
+            "CREATE TABLE a (id INTEGER PRIMARY KEY AUTOINCREMENT, b BLOB)"
+        );
+        assert!(
+            ONE.for_engine(Engine::Postgres)
+                .unwrap()
+                .contains("b BYTEA")
+        );
+        let odd = Migration {
+            name: "a/2",
+            sql: "CREATE TABLE a (x {{money}})",
+        };
+        assert!(
+            odd.for_engine(Engine::Sqlite)
+                .unwrap_err()
+                .to_string()
+                .contains("money")
+        );
     }
 
     #[test]
     fn line_ends_do_not_change_a_checksum() {
-        let unix = Migration { name: "a/1", sql: "A;\nB;\n" };
-        let dos = Migration { name: "a/1", sql: "A;\r\nB;\r\n" };
+        let unix = Migration {
+            name: "a/1",
+            sql: "A;\nB;\n",
+        };
+        let dos = Migration {
+            name: "a/1",
+            sql: "A;\r\nB;\r\n",
+        };
         assert_eq!(unix.checksum(), dos.checksum());
     }
 
     #[test]
     fn unknown_and_changed_steps_are_refused() {
-        let row = |name: &str, checksum: String| Applied { name: name.into(), checksum };
+        let row = |name: &str, checksum: String| Applied {
+            name: name.into(),
+            checksum,
+        };
         let wanted: &[&[Migration]] = &[&[ONE]];
         assert_eq!(missing(&[], wanted, "db").unwrap().len(), 1);
-        assert!(missing(&[row("a/1", ONE.checksum())], wanted, "db").unwrap().is_empty());
-        let newer = missing(&[row("a/9", String::new())], wanted, "db").err().unwrap();
+        assert!(
+            missing(&[row("a/1", ONE.checksum())], wanted, "db")
+                .unwrap()
+                .is_empty()
+        );
+        let newer = missing(&[row("a/9", String::new())], wanted, "db")
+            .err()
+            .unwrap();
         assert!(newer.to_string().contains("newer"), "{newer}");
         assert!(missing(&[row("a/1", "other".into())], wanted, "db").is_err());
     }

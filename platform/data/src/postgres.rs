@@ -3,10 +3,10 @@
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use tracing::log::LevelFilter;
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::sqlx::{ConnectOptions, Connection, Error, PgPool};
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
+use tracing::log::LevelFilter;
 
 use crate::error::one_line;
 use crate::settings::masked;
@@ -40,7 +40,8 @@ pub(crate) fn name(url: &str) -> String {
 /// Connects to the primary. Replicas are connected to when they are first read from.
 pub(crate) async fn open(settings: &DataSettings) -> Result<Pools, DataError> {
     let primary = options(&settings.primary)?;
-    let read_only = |options: PgConnectOptions| options.options([("default_transaction_read_only", "on")]);
+    let read_only =
+        |options: PgConnectOptions| options.options([("default_transaction_read_only", "on")]);
     let writer = connect(settings, primary.clone()).await?;
     let reader = pool(settings.readers).connect_lazy_with(read_only(primary));
     let replicas = settings
@@ -51,7 +52,11 @@ pub(crate) async fn open(settings: &DataSettings) -> Result<Pools, DataError> {
             Ok(connection(pool.connect_lazy_with(read_only(options(url)?))))
         })
         .collect::<Result<_, DataError>>()?;
-    Ok(Pools { writer: connection(writer), reader: connection(reader), replicas })
+    Ok(Pools {
+        writer: connection(writer),
+        reader: connection(reader),
+        replicas,
+    })
 }
 
 fn connection(pool: PgPool) -> DatabaseConnection {
@@ -62,7 +67,11 @@ fn connection(pool: PgPool) -> DatabaseConnection {
 /// that hangs does not hold what others need.
 fn options(url: &str) -> Result<PgConnectOptions, DataError> {
     let options = PgConnectOptions::from_str(url).map_err(|error| {
-        DataError::Startup(format!("`{}` is no PostgreSQL address: {}", masked(url), one_line(error)))
+        DataError::Startup(format!(
+            "`{}` is no PostgreSQL address: {}",
+            masked(url),
+            one_line(error)
+        ))
     })?;
     Ok(options
         .application_name("atelier")

@@ -9,12 +9,12 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use tracing::log::LevelFilter;
 use sea_orm::sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 use sea_orm::sqlx::{ConnectOptions, Connection, Error, SqlitePool, query};
 use sea_orm::{DatabaseConnection, SqlxSqliteConnector};
+use tracing::log::LevelFilter;
 
 use crate::error::one_line;
 use crate::{DataError, DataSettings, Migration, migration};
@@ -75,11 +75,18 @@ pub(crate) async fn open(
         .thread_name(|_| "sqlite-reader".into());
 
     let writer = retried(&path, async || {
-        pool(1).min_connections(1).idle_timeout(None).connect_with(write.clone()).await
+        pool(1)
+            .min_connections(1)
+            .idle_timeout(None)
+            .connect_with(write.clone())
+            .await
     })
     .await?;
     let reader = pool(settings.readers.max(1)).connect_lazy_with(read);
-    Ok(Pools { writer: connection(writer), reader: connection(reader) })
+    Ok(Pools {
+        writer: connection(writer),
+        reader: connection(reader),
+    })
 }
 
 fn connection(pool: SqlitePool) -> DatabaseConnection {
@@ -127,13 +134,18 @@ async fn inspect(path: &Path, migrations: &[&[Migration]]) -> Result<(), Error> 
         .read_only(true)
         .busy_timeout(PATIENCE)
         .disable_statement_logging();
-    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+    let pool = SqlitePoolOptions::new()
+        .max_connections(1)
+        .connect_with(options)
+        .await?;
     let size = fs::metadata(path).map_or(0, |meta| meta.len());
     if size <= QUICK_CHECK_BYTES {
         let report = query("PRAGMA quick_check(1)").fetch_all(&pool).await?;
         let verdict: String = sea_orm::sqlx::Row::try_get(&report[0], 0)?;
         if verdict != "ok" {
-            return Err(Error::Configuration(format!("corrupt: {}", one_line(verdict)).into()));
+            return Err(Error::Configuration(
+                format!("corrupt: {}", one_line(verdict)).into(),
+            ));
         }
     }
     let connection = connection(pool);
@@ -151,11 +163,17 @@ fn name(path: &Path) -> String {
 }
 
 fn prepare_folder(path: &Path) -> Result<(), DataError> {
-    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
+    let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    else {
         return Ok(());
     };
     fs::create_dir_all(folder).map_err(|error| {
-        DataError::Startup(format!("cannot make the folder {}: {error}", folder.display()))
+        DataError::Startup(format!(
+            "cannot make the folder {}: {error}",
+            folder.display()
+        ))
     })
 }
 
@@ -204,7 +222,8 @@ pub(crate) fn startup(path: &Path, error: &Error) -> DataError {
             "{name} cannot be written; check who owns its folder and may write there"
         )),
         10 => DataError::Startup(format!(
-            "the disk of {name} fails or is full: {}", one_line(error)
+            "the disk of {name} fails or is full: {}",
+            one_line(error)
         )),
         5 | 6 => DataError::Startup(format!("{name} is locked by another process")),
         _ => DataError::Startup(format!("{name} cannot be opened: {}", one_line(error))),

@@ -23,7 +23,10 @@ pub struct Tx {
 
 impl Tx {
     pub(crate) fn new(inner: DatabaseTransaction) -> Self {
-        Self { inner, doomed: AtomicBool::new(false) }
+        Self {
+            inner,
+            doomed: AtomicBool::new(false),
+        }
     }
 
     /// Keeps what was written. A doomed transaction is rolled back and says so.
