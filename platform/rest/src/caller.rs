@@ -35,7 +35,9 @@ impl<S: Send + Sync> FromRequestParts<S> for SignedIn {
     type Rejection = Problem;
 
     async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Principal::current().map(Self).ok_or_else(Problem::unauthorized)
+        Principal::current()
+            .map(Self)
+            .ok_or_else(Problem::unauthorized)
     }
 }
 
@@ -45,9 +47,7 @@ impl<S: Send + Sync> FromRequestParts<S> for SignedIn {
 /// 403 if it is somebody else's.
 pub fn own(caller: &Principal, user_id: Option<UserId>) -> Result<(), Problem> {
     match user_id {
-        Some(other) if other != caller.user => {
-            Err(Problem::forbidden("user_id is not your own"))
-        }
+        Some(other) if other != caller.user => Err(Problem::forbidden("user_id is not your own")),
         _ => Ok(()),
     }
 }

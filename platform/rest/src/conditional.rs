@@ -19,13 +19,17 @@ pub fn etag(body: &[u8]) -> HeaderValue {
 #[must_use]
 pub fn matches(headers: &HeaderMap, tag: &HeaderValue) -> bool {
     let Ok(tag) = tag.to_str() else { return false };
-    headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|v| v.to_str().ok()).any(|listed| {
-        listed.trim() == "*"
-            || listed.split(',').any(|one| {
-                let one = one.trim();
-                one.strip_prefix("W/").unwrap_or(one) == tag
-            })
-    })
+    headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .any(|listed| {
+            listed.trim() == "*"
+                || listed.split(',').any(|one| {
+                    let one = one.trim();
+                    one.strip_prefix("W/").unwrap_or(one) == tag
+                })
+        })
 }
 
 /// Whether `If-Match`, if sent, allows changing a thing whose tag is `tag`.
@@ -41,7 +45,11 @@ pub fn permits(headers: &HeaderMap, tag: &HeaderValue) -> bool {
 }
 
 /// The bytes with their `ETag`, or 304 if the client has them.
-pub fn conditional(headers: &HeaderMap, media_type: &'static str, body: impl Into<Bytes>) -> Response {
+pub fn conditional(
+    headers: &HeaderMap,
+    media_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response {
     let body = body.into();
     let tag = etag(&body);
     let mut response = if matches(headers, &tag) {
@@ -75,7 +83,10 @@ mod tests {
     #[test]
     fn lists_weak_tags_and_stars_are_understood() {
         let tag = HeaderValue::from_static("\"a\"");
-        assert!(matches(&headers(header::IF_NONE_MATCH, "\"b\", W/\"a\""), &tag));
+        assert!(matches(
+            &headers(header::IF_NONE_MATCH, "\"b\", W/\"a\""),
+            &tag
+        ));
         assert!(matches(&headers(header::IF_NONE_MATCH, "*"), &tag));
         assert!(!matches(&headers(header::IF_NONE_MATCH, "\"b\""), &tag));
         assert!(permits(&HeaderMap::new(), &tag));

@@ -49,20 +49,21 @@ pub struct Idempotency {
     store: Arc<Store>,
 }
 
-type Middleware = fn(axum::extract::State<Idempotency>, Request, Next) -> BoxFuture<'static, Response>;
+type Middleware =
+    fn(axum::extract::State<Idempotency>, Request, Next) -> BoxFuture<'static, Response>;
 
 impl Idempotency {
     /// Keys kept in `db`, which must have [`MIGRATIONS`].
     #[must_use]
     pub fn new(db: Database) -> Self {
-        Self { store: Arc::new(Store::new(db)) }
+        Self {
+            store: Arc::new(Store::new(db)),
+        }
     }
 
     /// The layer for routes whose `POST` creates something.
     #[must_use]
-    pub fn layer(
-        &self,
-    ) -> FromFnLayer<Middleware, Self, (axum::extract::State<Self>, Request)> {
+    pub fn layer(&self) -> FromFnLayer<Middleware, Self, (axum::extract::State<Self>, Request)> {
         let middleware: Middleware = |axum::extract::State(keys), request, next| {
             Box::pin(async move {
                 match keys.handle(request, next).await {
@@ -78,12 +79,14 @@ impl Idempotency {
         if request.method() != Method::POST {
             return Ok(next.run(request).await);
         }
-        let Some(key) = key(request.headers())? else { return Ok(next.run(request).await) };
+        let Some(key) = key(request.headers())? else {
+            return Ok(next.run(request).await);
+        };
         let caller = Principal::current().map(|principal| principal.user);
         let (parts, body) = request.into_parts();
         let whole = Request::from_parts(parts.clone(), body);
         let body = json::read(whole, &()).await?;
-        let fingerprint = fingerprint(&parts.headers, &body);
+        let fingerprint = fingerprint(&key, &parts.headers, &body);
         let scope = scope(caller, parts.uri.path(), &key, &fingerprint);
         request = Request::from_parts(parts, Body::from(body));
         request.extensions_mut().insert(OperationId(Some(scope)));
@@ -122,10 +125,14 @@ impl Idempotency {
 }
 
 fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(value) = headers.get(HEADER) else { return Ok(None) };
+    let Some(value) = headers.get(HEADER) else {
+        return Ok(None);
+    };
     match value.to_str() {
         Ok(key) if (1..=255).contains(&key.len()) => Ok(Some(key.to_owned())),
-        _ => Err(Problem::bad_request("Idempotency-Key must be 1 to 255 ASCII characters")),
+        _ => Err(Problem::bad_request(
+            "Idempotency-Key must be 1 to 255 ASCII characters",
+        )),
     }
 }
 

@@ -52,7 +52,11 @@ impl Tasks {
         self.tracker.spawn(async move {
             let mut pause = FIRST_PAUSE;
             while let Err(panic) = AssertUnwindSafe(make()).catch_unwind().await {
-                tracing::error!(task = name, panic = reason(&*panic), "task panicked, starting it again");
+                tracing::error!(
+                    task = name,
+                    panic = reason(&*panic),
+                    "task panicked, starting it again"
+                );
                 tokio::select! {
                     () = stopping.cancelled() => return,
                     () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
@@ -71,7 +75,10 @@ impl Tasks {
     pub async fn stop(&self) {
         self.stopping.cancel();
         self.tracker.close();
-        if tokio::time::timeout(STOP_WITHIN, self.tracker.wait()).await.is_err() {
+        if tokio::time::timeout(STOP_WITHIN, self.tracker.wait())
+            .await
+            .is_err()
+        {
             tracing::warn!(left = self.tracker.len(), "tasks did not stop in time");
         }
     }

@@ -26,7 +26,10 @@ pub struct LogSettings {
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self { format: LogFormat::Readable, level: "warn".into() }
+        Self {
+            format: LogFormat::Readable,
+            level: "warn".into(),
+        }
     }
 }
 

@@ -17,7 +17,11 @@ impl Trace {
     #[must_use]
     pub fn begin() -> Self {
         let (trace, span) = uuid::Uuid::new_v4().as_u64_pair();
-        Self { trace: uuid::Uuid::now_v7().as_u128() ^ u128::from(trace), span: span | 1, sampled: false }
+        Self {
+            trace: uuid::Uuid::now_v7().as_u128() ^ u128::from(trace),
+            span: span | 1,
+            sampled: false,
+        }
     }
 
     /// The same trace, one span further in.
@@ -28,7 +32,10 @@ impl Trace {
         let mut z = self.span ^ (self.trace as u64).rotate_left(17) ^ 0x9E37_79B9_7F4A_7C15;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        Self { span: (z ^ (z >> 31)) | 1, ..self }
+        Self {
+            span: (z ^ (z >> 31)) | 1,
+            ..self
+        }
     }
 
     /// The trace's id, as logs show it.
@@ -46,7 +53,13 @@ impl Trace {
 
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace, self.span, u8::from(self.sampled))
+        write!(
+            f,
+            "00-{:032x}-{:016x}-{:02x}",
+            self.trace,
+            self.span,
+            u8::from(self.sampled)
+        )
     }
 }
 
@@ -67,9 +80,16 @@ impl FromStr for Trace {
     fn from_str(text: &str) -> Result<Self, NotATrace> {
         let mut parts = text.split('-');
         let mut part = |length: usize| {
-            let part = parts.next().filter(|p| p.len() == length).ok_or(NotATrace)?;
+            let part = parts
+                .next()
+                .filter(|p| p.len() == length)
+                .ok_or(NotATrace)?;
             let lower_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-            if part.bytes().all(lower_hex) { Ok(part) } else { Err(NotATrace) }
+            if part.bytes().all(lower_hex) {
+                Ok(part)
+            } else {
+                Err(NotATrace)
+            }
         };
         let version = part(2)?;
         let trace = u128::from_str_radix(part(32)?, 16).map_err(|_| NotATrace)?;
@@ -80,7 +100,11 @@ impl FromStr for Trace {
         if trace == 0 || span == 0 || version == "ff" || (version == "00" && trailing) {
             return Err(NotATrace);
         }
-        Ok(Self { trace, span, sampled: flags & 1 == 1 })
+        Ok(Self {
+            trace,
+            span,
+            sampled: flags & 1 == 1,
+        })
     }
 }
 
@@ -113,6 +137,9 @@ mod tests {
         ] {
             assert_eq!(bad.parse::<Trace>(), Err(NotATrace), "{bad}");
         }
-        assert_ne!(Trace::begin().id().to_string(), Trace::begin().id().to_string());
+        assert_ne!(
+            Trace::begin().id().to_string(),
+            Trace::begin().id().to_string()
+        );
     }
 }

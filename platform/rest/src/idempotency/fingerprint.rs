@@ -7,13 +7,19 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// A digest of the media type and the body. Multipart bodies are compared by their parts: the
-/// boundary, which every client makes up anew, is left out.
-pub(super) fn fingerprint(headers: &HeaderMap, body: &Bytes) -> String {
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
-    let (kind, rest) = media_type.unwrap_or_default().split_once(';').unwrap_or_else(|| {
-        (media_type.unwrap_or_default(), "")
-    });
+/// boundary, which every client makes up anew, is left out. The key, which is stored nowhere,
+/// goes in first: a body with a password in it cannot be guessed from its digest.
+pub(super) fn fingerprint(key: &str, headers: &HeaderMap, body: &Bytes) -> String {
+    let media_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok());
+    let (kind, rest) = media_type
+        .unwrap_or_default()
+        .split_once(';')
+        .unwrap_or_else(|| (media_type.unwrap_or_default(), ""));
     let mut digest = Sha256::new();
+    digest.update(key);
+    digest.update([0]);
     digest.update(kind.trim().to_ascii_lowercase());
     digest.update([0]);
     match boundary(kind, rest) {
@@ -72,7 +78,7 @@ mod tests {
     fn of(media_type: &'static str, body: &'static str) -> String {
         let headers =
             HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(media_type))]);
-        fingerprint(&headers, &Bytes::from_static(body.as_bytes()))
+        fingerprint("key", &headers, &Bytes::from_static(body.as_bytes()))
     }
 
     #[test]

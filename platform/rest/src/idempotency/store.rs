@@ -53,7 +53,11 @@ struct Row {
 
 impl Store {
     pub(super) fn new(db: Database) -> Self {
-        Self { db, settled: Notify::new(), pruned_at: AtomicI64::new(0) }
+        Self {
+            db,
+            settled: Notify::new(),
+            pruned_at: AtomicI64::new(0),
+        }
     }
 
     pub(super) async fn claim(&self, scope: Uuid, fingerprint: &str) -> Result<Claim, Problem> {
@@ -188,7 +192,10 @@ impl Store {
     async fn prune(&self, now: i64) -> Result<(), DataError> {
         let last = self.pruned_at.load(Ordering::Relaxed);
         let due = now - last >= PRUNE_EVERY.as_millis() as i64;
-        let swap = |a, b| self.pruned_at.compare_exchange(a, b, Ordering::Relaxed, Ordering::Relaxed);
+        let swap = |a, b| {
+            self.pruned_at
+                .compare_exchange(a, b, Ordering::Relaxed, Ordering::Relaxed)
+        };
         if !due || swap(last, now).is_err() {
             return Ok(());
         }
@@ -196,8 +203,11 @@ impl Store {
         self.db
             .write(move |tx| {
                 Box::pin(async move {
-                    tx.run("DELETE FROM idempotency_keys WHERE created_at < $1", values![oldest])
-                        .await
+                    tx.run(
+                        "DELETE FROM idempotency_keys WHERE created_at < $1",
+                        values![oldest],
+                    )
+                    .await
                 })
             })
             .await
@@ -213,11 +223,15 @@ impl Row {
         let kept: BTreeMap<String, String> =
             serde_json::from_str(&self.headers.unwrap_or_default()).unwrap_or_default();
         for (name, value) in kept {
-            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::try_from(name), HeaderValue::try_from(value))
+            {
                 response.headers_mut().insert(name, value);
             }
         }
-        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        response
+            .headers_mut()
+            .insert(REPLAYED, HeaderValue::from_static("true"));
         Some(response)
     }
 }
