@@ -1,1 +1,51 @@
-//! Outbox, relay, log and inbox
+//! Events: what a service tells the others, told exactly when the change it tells of is kept.
+//!
+//! ```text
+//! service's transaction ─ emit ─► outbox ─ relay ─► log ─┬─► Consumer: position, inbox and
+//!      (one database)                    (one database)  │   effect in one transaction
+//!                                                        └─► live: every instance, every event
+//! ```
+//!
+//! Invariants:
+//! - An event is in the log if and only if the transaction that emitted it was committed, and it
+//!   is there once, whatever crashes in between.
+//! - Events whose transactions wait for each other (two changes of one row) keep their order;
+//!   with SQLite all events of one service do.
+//! - A [`Consumer`] applies the effect of an event exactly once to its own database, however
+//!   many instances of it run. What it keeps refusing becomes a [`DeadLetter`].
+//! - A [`Log::live`] stream skips nothing, however slowly it is read.
+//!
+//! The log keeps events for 7 days ([`LogSettings::keep`]); a service that was away for longer
+//! has missed some, and says so in its log.
+
+mod consumer;
+mod dead_letters;
+mod handler;
+mod log;
+mod outbox;
+mod relay;
+mod rows;
+
+pub use consumer::{Consumer, ConsumerSettings};
+pub use dead_letters::{DeadLetter, dead_letters, discard, replay};
+pub use handler::HandlerError;
+pub use log::{Entry, From, Log, LogSettings, Recorded};
+pub use outbox::{emit, emit_all};
+pub use relay::relay;
+
+use data::Migration;
+
+/// Outbox, positions, inbox and dead letters: they go into the service's own database.
+pub const MIGRATIONS: &[Migration] = data::migrations!["events_0001"];
+
+/// Milliseconds since 1970 UTC.
+fn now() -> i64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| {
+            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        })
+}
+
+#[cfg(test)]
+mod tests;

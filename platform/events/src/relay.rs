@@ -1,0 +1,92 @@
+//! The relay: moves events from a service's outbox to the log, in order.
+//!
+//! It appends, then deletes. A crash in between, or a second relay on the same outbox, appends
+//! the same ids again, and the log takes each once.
+
+use std::time::Duration;
+
+use data::{DataError, Database};
+use tasks::Tasks;
+use telemetry::Context;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::log::Log;
+use crate::outbox;
+
+/// Events moved in one transaction of the log.
+const BATCH: u64 = 512;
+/// Rounds start at least this far apart: one at once, those after it together.
+const GAP: Duration = Duration::from_millis(4);
+/// Looks this often without being woken: for commits of other processes.
+const POLL: Duration = Duration::from_millis(500);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Starts moving the events that `db`'s transactions emit into `log`: at once after a commit in
+/// this process, within half a second after one in another. Moves what is left when `tasks` stop.
+pub fn relay(db: Database, log: Log, tasks: &Tasks) {
+    let stopping = tasks.stopping();
+    tasks.spawn_loop("relay", move || {
+        let work = run(db.clone(), log.clone(), stopping.clone());
+        // Read from the primary: a replica would show a commit only at the next poll.
+        Context {
+            fresh: true,
+            ..Context::background()
+        }
+        .scope(work)
+    });
+}
+
+async fn run(db: Database, log: Log, stopping: CancellationToken) {
+    let mut commits = db.committed();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let started = Instant::now();
+        commits.mark_unchanged();
+        match drain(&db, &log).await {
+            Ok(()) => pause = FIRST_PAUSE,
+            Err(error) => {
+                tracing::warn!(%error, "events wait in the outbox: the relay failed, trying again");
+                tokio::select! {
+                    () = stopping.cancelled() => return,
+                    () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+                }
+                continue;
+            }
+        }
+        tokio::select! {
+            () = stopping.cancelled() => {
+                if let Err(error) = drain(&db, &log).await {
+                    tracing::warn!(%error, "events stay in the outbox until the next start");
+                }
+                return;
+            }
+            _ = commits.changed() => {}
+            () = tokio::time::sleep(POLL) => {}
+        }
+        tokio::time::sleep_until(started + GAP).await;
+    }
+}
+
+/// Moves everything that waits.
+pub(crate) async fn drain(db: &Database, log: &Log) -> Result<(), DataError> {
+    loop {
+        let (seqs, entries) = outbox::waiting(db, BATCH).await?;
+        if seqs.is_empty() {
+            return Ok(());
+        }
+        let more = seqs.len() as u64 == BATCH;
+        let (count, oldest) = (seqs.len() as u64, entries.iter().map(|e| e.at).min());
+        log.append(entries).await?;
+        outbox::forget(db, seqs).await?;
+        metrics::counter!("events_relayed_total").increment(count);
+        if let Some(at) = oldest {
+            let waited = crate::now().saturating_sub(at).max(0);
+            metrics::histogram!("events_relay_seconds").record(waited as f64 / 1000.0);
+        }
+        if !more {
+            return Ok(());
+        }
+    }
+}
