@@ -1,1 +1,5 @@
-//! Palettes: colours, search, exports, extraction
+//! Palettes: colours, search, exports, extraction.
+
+pub mod export;
+pub mod extract;
+pub mod model;
