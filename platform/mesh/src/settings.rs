@@ -8,6 +8,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MeshSettings {
+    /// The private address at which the services of this process answer their siblings. Port 0:
+    /// any free one; `discovery` tells the others.
+    pub listen: String,
+    /// What siblings are told to call, if that is not what is listened on: `10.0.0.7:3799`.
+    pub advertise: Option<String>,
     /// What siblings show each other as `x-atelier-mesh-secret`. Empty: none is asked for, which
     /// is right only where the private address is a loopback address.
     pub secret: String,
@@ -48,6 +53,8 @@ pub struct MeshSettings {
 impl Default for MeshSettings {
     fn default() -> Self {
         Self {
+            listen: "127.0.0.1:0".into(),
+            advertise: None,
             secret: String::new(),
             max_in_flight: 4096,
             call_timeout_ms: 30_000,

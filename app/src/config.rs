@@ -1,0 +1,255 @@
+//! The settings of the system: defaults, then the TOML file, then `ATELIER__SECTION__KEY`, then
+//! the command line. A key that does not exist is an error that names it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use data::DataSettings;
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use mesh::MeshSettings;
+use serde::{Deserialize, Serialize};
+use telemetry::LogSettings;
+
+use crate::arguments::Common;
+
+/// Everything that can be set.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where clients connect.
+    pub listen: String,
+    /// Where everything is kept that has no database or store of its own.
+    pub data: PathBuf,
+    /// `[log]`
+    pub log: LogSettings,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[discovery]`
+    pub discovery: discovery::Settings,
+    /// `[mesh]`
+    pub mesh: MeshSettings,
+    /// `[events]`: the database of the event log.
+    pub events: Option<DataSettings>,
+    /// `[database.SERVICE]`: the database of a service.
+    pub database: BTreeMap<String, DataSettings>,
+    /// `[gateway]`
+    pub gateway: gateway::Settings,
+    /// `[accounts]`
+    pub accounts: accounts::Settings,
+    /// `[palettes]`
+    pub palettes: palettes::Settings,
+    /// `[popularity]`
+    pub popularity: popularity::Settings,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".into(),
+            data: "atelier-data".into(),
+            log: LogSettings::default(),
+            limits: Limits::default(),
+            discovery: discovery::Settings::default(),
+            mesh: MeshSettings::default(),
+            events: None,
+            database: BTreeMap::new(),
+            gateway: gateway::Settings::default(),
+            accounts: accounts::Settings::default(),
+            palettes: palettes::Settings::default(),
+            popularity: popularity::Settings::default(),
+        }
+    }
+}
+
+/// `[limits]`: what one address or account may do. 0 turns a limit off.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Requests a second from one address.
+    pub requests_per_second_per_address: u32,
+    /// Requests a second with one account's tokens.
+    pub requests_per_second_per_account: u32,
+    /// Accounts made in an hour from one address.
+    pub sign_ups_per_hour_per_address: u32,
+    /// Wrong passwords for one account in five minutes.
+    pub failed_log_ins_per_account: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let (gateway, accounts) = (gateway::Limits::default(), accounts::Settings::default());
+        Self {
+            requests_per_second_per_address: gateway.requests_per_second_per_address,
+            requests_per_second_per_account: gateway.requests_per_second_per_account,
+            sign_ups_per_hour_per_address: gateway.sign_ups_per_hour_per_address,
+            failed_log_ins_per_account: accounts.failed_log_ins_per_account,
+        }
+    }
+}
+
+/// The settings cannot be used; one line that says why.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BadConfig(String);
+
+impl Config {
+    /// Puts the settings together.
+    ///
+    /// # Errors
+    /// [`BadConfig`] for a file that cannot be read, an unknown key, or a value of a wrong type.
+    pub fn load(arguments: &Common) -> Result<Self, BadConfig> {
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(file) = &arguments.config {
+            readable(file)?;
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        figment = figment.merge(Env::prefixed("ATELIER__").split("__"));
+        let mut config: Self = figment.extract().map_err(|error| {
+            let lines: Vec<String> = error.into_iter().map(|e| e.to_string()).collect();
+            BadConfig(lines.join("; "))
+        })?;
+        if let Some(listen) = &arguments.listen {
+            config.listen.clone_from(listen);
+        }
+        if let Some(data) = &arguments.data {
+            config.data.clone_from(data);
+        }
+        if let Some(format) = arguments.log_format {
+            config.log.format = match format {
+                crate::arguments::LogFormat::Readable => telemetry::LogFormat::Readable,
+                crate::arguments::LogFormat::Json => telemetry::LogFormat::Json,
+            };
+        }
+        if let Some(level) = &arguments.log_level {
+            config.log.level.clone_from(level);
+        }
+        config.hand_out_limits();
+        Ok(config)
+    }
+
+    fn hand_out_limits(&mut self) {
+        self.gateway.limits = gateway::Limits {
+            requests_per_second_per_address: self.limits.requests_per_second_per_address,
+            requests_per_second_per_account: self.limits.requests_per_second_per_account,
+            sign_ups_per_hour_per_address: self.limits.sign_ups_per_hour_per_address,
+        };
+        self.accounts.failed_log_ins_per_account = self.limits.failed_log_ins_per_account;
+        self.accounts.sign_ups_per_hour_per_address = self.limits.sign_ups_per_hour_per_address;
+    }
+
+    /// The database of a service: its own setting, or a file in the data folder.
+    #[must_use]
+    pub fn database(&self, service: &str) -> DataSettings {
+        let own = self.database.get(service).cloned();
+        own.unwrap_or_else(|| DataSettings::sqlite(self.data.join(format!("{service}.db"))))
+    }
+
+    /// The database of the event log: its own setting, or a file in the data folder.
+    #[must_use]
+    pub fn event_log(&self) -> DataSettings {
+        self.events.clone().unwrap_or_else(|| DataSettings::sqlite(self.data.join("events.db")))
+    }
+
+    /// The settings as TOML, with every secret masked.
+    ///
+    /// # Errors
+    /// [`BadConfig`] if they cannot be written as TOML.
+    pub fn shown(&self) -> Result<String, BadConfig> {
+        let mut table =
+            toml::Table::try_from(self).map_err(|error| BadConfig(error.to_string()))?;
+        mask(&mut table);
+        Ok(table.to_string())
+    }
+}
+
+fn readable(file: &Path) -> Result<(), BadConfig> {
+    match std::fs::File::open(file) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(BadConfig(format!("cannot read {}: {error}", file.display()))),
+    }
+}
+
+/// Masks what is secret by its name, and the password of every URL.
+fn mask(table: &mut toml::Table) {
+    for (key, value) in table.iter_mut() {
+        let secret = ["secret", "password", "token"].iter().any(|word| key.contains(word));
+        mask_value(value, secret);
+    }
+}
+
+fn mask_value(value: &mut toml::Value, secret: bool) {
+    match value {
+        toml::Value::Table(inner) => mask(inner),
+        toml::Value::Array(items) => items.iter_mut().for_each(|item| mask_value(item, secret)),
+        toml::Value::String(text) if secret && !text.is_empty() => *text = "********".into(),
+        toml::Value::String(text) => {
+            if let Some(masked) = without_password(text) {
+                *text = masked;
+            }
+        }
+        _ => {}
+    }
+}
+
+/// `scheme://user:password@host…` with the password masked.
+fn without_password(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (credentials, _) = rest[..authority_end].rsplit_once('@')?;
+    let (user, _) = credentials.split_once(':')?;
+    Some(format!("{scheme}://{user}:********{}", &rest[credentials.len()..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(toml: &str) -> Result<Config, BadConfig> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("atelier.toml");
+        std::fs::write(&file, toml).expect("written");
+        Config::load(&Common { config: Some(file), ..Common::default() })
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        for (toml, key) in [("lisen = '1'", "lisen"), ("[mesh]\nlissten = '1'", "lissten")] {
+            let error = load(toml).expect_err(toml).to_string();
+            assert!(error.contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("atelier.toml");
+        std::fs::write(&file, "listen = '127.0.0.1:1'").expect("written");
+        let mut arguments = Common { config: Some(file), ..Common::default() };
+        assert_eq!(Config::load(&arguments).expect("file").listen, "127.0.0.1:1");
+        arguments.listen = Some("127.0.0.1:2".into());
+        assert_eq!(Config::load(&arguments).expect("both").listen, "127.0.0.1:2");
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let arguments = Common { config: Some("missing.toml".into()), ..Common::default() };
+        assert!(Config::load(&arguments).expect_err("missing").to_string().contains("missing.toml"));
+    }
+
+    #[test]
+    fn limits_reach_who_keeps_them() {
+        let config = load("[limits]\nfailed_log_ins_per_account = 3\nsign_ups_per_hour_per_address = 4");
+        let config = config.expect("fine");
+        assert_eq!(config.accounts.failed_log_ins_per_account, 3);
+        assert_eq!(config.gateway.limits.sign_ups_per_hour_per_address, 4);
+    }
+
+    #[test]
+    fn secrets_are_masked() {
+        let toml = "[mesh]\nsecret = 'hush'\n[database.palettes]\nprimary = 'postgres://a:hush@h/d'";
+        let shown = load(toml).expect("fine").shown().expect("shown");
+        assert!(!shown.contains("hush"), "{shown}");
+        assert!(shown.contains("postgres://a:********@h/d"), "{shown}");
+    }
+}
