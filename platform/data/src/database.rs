@@ -190,6 +190,15 @@ impl Database {
         self.inner.committed.subscribe()
     }
 
+    /// Closes every connection, so that a SQLite file stands alone, without its `-wal` beside it.
+    /// Requests that still use it fail. Dropping the last clone does so too, a moment later.
+    pub async fn close(&self) {
+        let inner = &self.inner;
+        for connection in inner.replicas.iter().chain([&inner.reader, &inner.writer]) {
+            connection.close_by_ref().await.ok();
+        }
+    }
+
     pub(crate) fn measure(&self) -> &Measure {
         &self.inner.measure
     }

@@ -49,10 +49,19 @@ pub(crate) async fn open(
     settings: &DataSettings,
     migrations: &[&[Migration]],
 ) -> Result<Pools, DataError> {
+    let began = Instant::now();
     let path = path(settings);
     prepare_folder(&path)?;
     if looks_like_sqlite(&path)? {
-        retried(&path, async || inspect(&path, migrations).await).await?;
+        loop {
+            let alone = is_alone(&path);
+            match inspect(&path, migrations, alone).await {
+                Err(error) if in_the_way(&error, began).await => {}
+                // Someone opened it while it was read as if it stood alone.
+                Err(_) if alone && !is_alone(&path) => {}
+                result => break result.map_err(|error| startup(&path, &error))?,
+            }
+        }
     }
     let options = SqliteConnectOptions::new()
         .filename(&path)
@@ -74,14 +83,13 @@ pub(crate) async fn open(
         .busy_timeout(PATIENCE)
         .thread_name(|_| "sqlite-reader".into());
 
-    let writer = retried(&path, async || {
-        pool(1)
-            .min_connections(1)
-            .idle_timeout(None)
-            .connect_with(write.clone())
-            .await
-    })
-    .await?;
+    let writer = loop {
+        let pool = pool(1).min_connections(1).idle_timeout(None);
+        match pool.connect_with(write.clone()).await {
+            Err(error) if in_the_way(&error, began).await => {}
+            result => break result.map_err(|error| startup(&path, &error))?,
+        }
+    };
     let reader = pool(settings.readers.max(1)).connect_lazy_with(read);
     Ok(Pools {
         writer: connection(writer),
@@ -108,30 +116,32 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         })
 }
 
-/// Repeats `attempt` while other processes are in the way: switching a new file to WAL takes a
-/// lock for which SQLite does not wait by itself.
-async fn retried<T>(
-    path: &Path,
-    attempt: impl AsyncFn() -> Result<T, Error>,
-) -> Result<T, DataError> {
-    let began = Instant::now();
-    loop {
-        match attempt().await {
-            Err(error)
-                if DataError::from(&error) == DataError::Busy && began.elapsed() < PATIENCE =>
-            {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            result => return result.map_err(|error| startup(path, &error)),
-        }
+/// Whether to try again, after a pause: switching a new file to WAL takes a lock for which SQLite
+/// does not wait by itself.
+async fn in_the_way(error: &Error, since: Instant) -> bool {
+    let again = DataError::from(error) == DataError::Busy && since.elapsed() < PATIENCE;
+    if again {
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    again
 }
 
-/// Opens the file read-only, checks it, and compares its steps with those here.
-async fn inspect(path: &Path, migrations: &[&[Migration]]) -> Result<(), Error> {
+/// Whether no process has the file open, and none left it in the middle of its work.
+fn is_alone(path: &Path) -> bool {
+    !["-wal", "-journal"].iter().any(|suffix| {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(suffix);
+        Path::new(&beside).exists()
+    })
+}
+
+/// Opens the file read-only, checks it, and compares its steps with those here. A file that stands
+/// alone is opened so that nothing is made beside it.
+async fn inspect(path: &Path, migrations: &[&[Migration]], alone: bool) -> Result<(), Error> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .read_only(true)
+        .immutable(alone)
         .busy_timeout(PATIENCE)
         .disable_statement_logging();
     let pool = SqlitePoolOptions::new()

@@ -1,0 +1,126 @@
+//! One database, several openers: processes that share a file, replicas that follow a server.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::time::{Duration, Instant};
+
+use data::{
+    BoxFuture, DataError, DataSettings, Database, GroupCommit, GroupCommitSettings, Migration, Sql,
+    Tx, values,
+};
+use telemetry::Context;
+use testkit::{on_each_engine, run_on_postgres, sibling};
+
+const TABLES: &[&[Migration]] = &[&[Migration {
+    name: "test/0001",
+    sql: "CREATE TABLE tally (name TEXT PRIMARY KEY, n BIGINT NOT NULL);
+          INSERT INTO tally (name, n) VALUES ('all', 0)",
+}]];
+
+fn increment<'t>(tx: &'t Tx, by: Vec<i64>) -> BoxFuture<'t, Result<Vec<i64>, DataError>> {
+    Box::pin(async move {
+        let sql = "UPDATE tally SET n = n + $1 WHERE name = 'all' RETURNING n";
+        let sum: i64 = by.iter().sum();
+        let (n,) = tx.row::<(i64,)>(sql, values![sum]).await?.unwrap();
+        Ok(vec![n; by.len()])
+    })
+}
+
+async fn total(db: &Database) -> i64 {
+    db.read()
+        .row::<(i64,)>("SELECT n FROM tally WHERE name = 'all'", [])
+        .await
+        .unwrap()
+        .unwrap()
+        .0
+}
+
+on_each_engine!(
+    openers_write_side_by_side,
+    |settings: DataSettings| async move {
+        let mut writers = tokio::task::JoinSet::new();
+        let began = Instant::now();
+        for _ in 0..3 {
+            // Each as a process of its own would have it.
+            let db = Database::open(&settings, TABLES).await.unwrap();
+            for _ in 0..4 {
+                let db = db.clone();
+                writers.spawn(async move {
+                    for _ in 0..25 {
+                        db.write(|tx| increment(tx, vec![1])).await.unwrap();
+                    }
+                });
+            }
+        }
+        writers.join_all().await;
+        let db = Database::open(&settings, TABLES).await.unwrap();
+        assert_eq!(total(&db).await, 300);
+        assert!(began.elapsed() < Duration::from_secs(60));
+    }
+);
+
+on_each_engine!(
+    nobody_starves_beside_a_busy_sibling,
+    |settings: DataSettings| async move {
+        let busy = Database::open(&settings, TABLES).await.unwrap();
+        let group = GroupCommit::new(busy, GroupCommitSettings::default(), increment);
+        let mut load = tokio::task::JoinSet::new();
+        for _ in 0..32 {
+            let group = group.clone();
+            load.spawn(async move {
+                loop {
+                    group.submit(1).await.unwrap();
+                }
+            });
+        }
+        let other = Database::open(&settings, TABLES).await.unwrap();
+        for _ in 0..20 {
+            // Busy would come after 5 s.
+            other.write(|tx| increment(tx, vec![1])).await.unwrap();
+        }
+        load.shutdown().await;
+    }
+);
+
+#[test]
+fn reads_go_to_replicas_unless_they_must_be_fresh() {
+    run_on_postgres(
+        "reads_go_to_replicas_unless_they_must_be_fresh",
+        |settings| async move {
+            let mark = async |settings: &DataSettings, n: i64| {
+                let db = Database::open(settings, TABLES).await.unwrap();
+                db.write(move |tx| increment(tx, vec![n])).await.unwrap();
+            };
+            // Stand-ins for replicas: databases that tell by their content which they are.
+            let (one, two) = (
+                sibling(&settings, "one").await,
+                sibling(&settings, "two").await,
+            );
+            mark(&settings, 100).await;
+            mark(&one, 1).await;
+            mark(&two, 2).await;
+            let gone = "postgres://postgres@127.0.0.1:1/gone".to_owned();
+            let with = |replicas: Vec<String>| DataSettings {
+                replicas,
+                ..settings.clone()
+            };
+
+            let both = with(vec![one.primary, two.primary]);
+            let db = Database::open(&both, TABLES).await.unwrap();
+            let mut seen = [total(&db).await, total(&db).await];
+            seen.sort_unstable();
+            assert_eq!(seen, [1, 2], "in turn");
+
+            let mut context = Context::background();
+            context.fresh = true;
+            assert_eq!(
+                context.scope(total(&db)).await,
+                100,
+                "one's own writes are seen"
+            );
+
+            let db = Database::open(&with(vec![gone]), TABLES).await.unwrap();
+            assert_eq!(total(&db).await, 100, "the primary stands in");
+        },
+    );
+}
