@@ -55,9 +55,11 @@ impl Migration {
                 "",
             ),
         };
-        let sql = self.sql.replace("{{id}}", id);
+        let sql = self
+            .sql
+            .replace("{{id}}", id)
+            .replace("{{clustered}}", clustered);
         let sql = sql.replace("{{bytes}}", bytes).replace("{{float}}", float);
-        let sql = sql.replace("{{clustered}}", clustered);
         match sql.split_once("{{") {
             Some((_, rest)) => Err(DataError::Startup(format!(
                 "the migration `{}` has an unknown placeholder: {}",
