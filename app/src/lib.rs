@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod arguments;
+pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod folder;

@@ -1,57 +1,8 @@
 //! `atelier`: the whole system in one binary.
 
-use std::process::ExitCode;
-
-use atelier::arguments::{Admin, Arguments, Command};
-use atelier::config::Config;
-use atelier::topology::Service;
-use atelier::{admin, demo, openapi, run, split, status};
-use clap::Parser;
-
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match start(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say_failure(&*error);
-            ExitCode::from(1)
-        }
-    }
-}
-
-#[allow(clippy::print_stderr)]
-fn say_failure(error: &dyn std::error::Error) {
-    eprintln!("atelier: {error}");
-}
-
-fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    // Two providers are in the build; without a choice rustls panics at the first handshake.
-    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-    let config = Config::load(&arguments.common)?;
-    telemetry::init(&config.log)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let command = arguments.command.unwrap_or(Command::Up(arguments.up));
-    runtime.block_on(async {
-        match command {
-            Command::Up(up) if up.split => {
-                split::up(&config, &arguments.common, &up.replicas).await?;
-            }
-            Command::Up(_) => run::here(&config, &Service::ALL, None).await?,
-            Command::Serve { services, parent } => {
-                let services = services.iter().map(|name| name.parse()).collect::<Result<Vec<_>, _>>()?;
-                run::here(&config, &services, parent).await?;
-            }
-            Command::Admin { command: Admin::CreateUser { name, staff } } => {
-                admin::create_user(&config, &name, staff).await?;
-            }
-            Command::Demo { url } => demo::fill(&url).await?,
-            Command::Status { url } => status::show(&url).await?,
-            Command::Config => run::say(&config.shown()?),
-            Command::Openapi => run::say(&openapi::document().to_pretty_json()?),
-        }
-        Ok(())
-    })
+fn main() -> std::process::ExitCode {
+    atelier::cli::main()
 }

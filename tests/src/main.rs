@@ -1,0 +1,5 @@
+//! The system under test.
+
+fn main() -> std::process::ExitCode {
+    atelier::cli::main()
+}

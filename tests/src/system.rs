@@ -1,0 +1,213 @@
+//! A running system: started like a user starts it, on free ports and in a folder of its own;
+//! its processes can be killed one by one; nothing is left behind.
+
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::Person;
+
+/// How the system is laid out.
+#[derive(Clone, Copy, Debug)]
+pub enum Shape {
+    /// Every service in one process.
+    OneProcess,
+    /// Every service a process of its own.
+    Split,
+    /// Split, with more than one process for some services: `palettes=2`.
+    Replicated(&'static [&'static str]),
+}
+
+/// How long a system may take until it can serve, on a busy machine.
+const START: Duration = Duration::from_secs(60);
+/// How long a system may take to end after SIGTERM.
+const END: Duration = Duration::from_secs(40);
+
+/// A running system.
+pub struct System {
+    /// Where clients connect: `http://127.0.0.1:4711`.
+    pub url: String,
+    program: String,
+    shape: Shape,
+    listen: SocketAddr,
+    discovery: SocketAddr,
+    folder: TempDir,
+    root: Child,
+}
+
+/// Starts a system, runs `scenario` against it, and sees that it ends well.
+///
+/// # Panics
+/// If the scenario does, or the system does not drain with exit code 0.
+pub async fn run(program: &str, shape: Shape, scenario: impl AsyncFnOnce(&mut System)) {
+    let mut system = System::start(program, shape);
+    scenario(&mut system).await;
+    let status = system.stop();
+    assert!(status.success(), "the system ended with {status}");
+}
+
+impl System {
+    /// Starts a system and waits until it says that it can serve.
+    ///
+    /// # Panics
+    /// If it does not.
+    #[must_use]
+    pub fn start(program: &str, shape: Shape) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (listen, discovery) = (free_address(), free_address());
+        let (root, url) = launch(program, shape, folder.path(), listen, discovery);
+        Self { url, program: program.to_owned(), shape, listen, discovery, folder, root }
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Somebody new at this system, not signed in.
+    #[must_use]
+    pub fn visitor(&self) -> Person {
+        Person::visitor(&self.url)
+    }
+
+    /// Somebody new with an account.
+    pub async fn member(&self, name: &str) -> Person {
+        Person::register(&self.url, name).await
+    }
+
+    /// Kills every process at once, as a power cut would, and starts the system again on the same
+    /// folder and addresses.
+    ///
+    /// # Panics
+    /// If it does not start again.
+    pub fn power_cut(&mut self) {
+        let mut pids = self.pids("");
+        pids.push(Pid::from_child(&self.root));
+        for pid in pids {
+            drop(kill_process(pid, Signal::KILL));
+        }
+        self.root.wait().expect("waited");
+        let (root, url) =
+            launch(&self.program, self.shape, self.folder.path(), self.listen, self.discovery);
+        (self.root, self.url) = (root, url);
+    }
+
+    /// Sends a signal to every process that runs `service`; to the one process if it runs all.
+    /// Tells how many there were.
+    pub fn signal(&self, service: &str, signal: Signal) -> usize {
+        let pids = self.pids(service);
+        for pid in &pids {
+            drop(kill_process(*pid, signal));
+        }
+        pids.len()
+    }
+
+    /// Kills one process that runs `service`.
+    ///
+    /// # Panics
+    /// If none does.
+    pub fn kill_one(&self, service: &str) {
+        let pids = self.pids(service);
+        let pid = pids.first().expect("a process that runs it");
+        kill_process(*pid, Signal::KILL).expect("killed");
+    }
+
+    /// The processes that run `service`: children of the supervisor, by their command line.
+    #[must_use]
+    pub fn pids(&self, service: &str) -> Vec<Pid> {
+        if matches!(self.shape, Shape::OneProcess) {
+            return vec![Pid::from_child(&self.root)];
+        }
+        let parent = format!("\0--parent\0{}\0", self.root.id());
+        let serves = format!("\0serve\0{service}");
+        let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
+        processes
+            .filter_map(|entry| {
+                let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+                let line = std::fs::read_to_string(entry.path().join("cmdline")).ok()?;
+                (line.contains(&parent) && line.contains(&serves)).then_some(Pid::from_raw(pid)?)
+            })
+            .collect()
+    }
+
+    /// Asks the system to end, and waits for it.
+    ///
+    /// # Panics
+    /// If it does not end in time.
+    pub fn stop(&mut self) -> ExitStatus {
+        drop(kill_process(Pid::from_child(&self.root), Signal::TERM));
+        let asked = Instant::now();
+        loop {
+            if let Some(status) = self.root.try_wait().expect("waited") {
+                return status;
+            }
+            assert!(asked.elapsed() < END, "the system does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        for pid in self.pids("") {
+            drop(kill_process(pid, Signal::KILL));
+        }
+        drop(self.root.kill());
+        drop(self.root.wait());
+    }
+}
+
+/// The arguments of a system in this shape.
+fn arguments(shape: Shape) -> Vec<&'static str> {
+    match shape {
+        Shape::OneProcess => vec!["up"],
+        Shape::Split => vec!["up", "--split"],
+        Shape::Replicated(replicas) => ["up", "--split"]
+            .into_iter()
+            .chain(replicas.iter().flat_map(|one| ["--replicas", one]))
+            .collect(),
+    }
+}
+
+fn launch(
+    program: &str,
+    shape: Shape,
+    folder: &Path,
+    listen: SocketAddr,
+    discovery: SocketAddr,
+) -> (Child, String) {
+    let mut root = Command::new(program)
+        .args(arguments(shape))
+        .args(["--listen", &listen.to_string()])
+        .args(["--log-format", "json"])
+        .arg("--data")
+        .arg(folder.join("data"))
+        .env("ATELIER__DISCOVERY__LISTEN", discovery.to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the system starts");
+    let out = BufReader::new(root.stdout.take().expect("its output"));
+    let (told, line) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in out.lines().map_while(Result::ok) {
+            drop(told.send(line));
+        }
+    });
+    let line = line.recv_timeout(START).expect("the system says that it is ready");
+    let (_, url) = line.rsplit_once(" at ").expect("its address");
+    (root, url.to_owned())
+}
+
+/// An address that nobody listens on now.
+#[must_use]
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address")
+}
