@@ -48,7 +48,7 @@ async fn a_failure_is_not_kept_and_holds_nobody_up() {
         async {
             tokio::task::yield_now().await;
             gate.add_permits(1);
-            cache.get_with(7, async { Ok(2) }).await
+            cache.get_with(7, async { Ok::<_, ()>(2) }).await
         }
     );
     assert_eq!((one, two), (Err("first"), Ok(2)));
