@@ -1,6 +1,7 @@
 //! A channel to a service: one type, whether the service is in this process or not.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::task::{self, Poll};
 
 use axum::BoxError;
@@ -8,15 +9,28 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::Request;
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use hyper::upgrade::OnUpgrade;
 use telemetry::{Context, headers, parse_timeout};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
+use tonic::metadata::MetadataValue;
 
 use crate::Policy;
+use crate::door::is_grpc;
 use crate::error::{Error, Kind};
 use crate::outcome::{Call, Outcome};
+use crate::remote::pick::{Choice, hash};
+use crate::remote::{self, is_idempotent};
+use crate::serve::{SECRET, SERVICE};
 use crate::service::Service;
 use crate::settings::MeshSettings;
+use crate::transport::outgoing::Outgoing;
+use crate::transport::{Way, upgrade::join};
+
+/// Says that a request may be repeated although its method does not (see [`idempotent`]). Never
+/// taken over from a client: only who knows the service can say so.
+pub const IDEMPOTENT: HeaderName = HeaderName::from_static(MARK);
+const MARK: &str = "x-atelier-idempotent";
 
 /// A channel to a service. Cheap to clone; a [`tower::Service`] that is always ready, so generated
 /// tonic clients stand on it.
@@ -34,12 +48,22 @@ struct Route {
     settings: Arc<MeshSettings>,
     policy: Policy,
     external: bool,
+    /// The count of [`Policy::RoundRobin`].
+    turn: AtomicUsize,
 }
 
 impl Channel {
     pub(crate) fn new(service: Arc<Service>, settings: Arc<MeshSettings>) -> Self {
-        let route = Route { service, settings, policy: Policy::default(), external: false };
-        Self { route: Arc::new(route) }
+        let policy = Policy::default();
+        Self {
+            route: Arc::new(Route {
+                service,
+                settings,
+                policy,
+                external: false,
+                turn: AtomicUsize::new(0),
+            }),
+        }
     }
 
     /// The same channel with another way to choose an instance.
@@ -71,12 +95,13 @@ impl Channel {
     }
 
     fn with(self, change: impl FnOnce(&mut Route)) -> Self {
-        let Route { service, settings, policy, external } = &*self.route;
+        let Route { service, settings, policy, external, .. } = &*self.route;
         let mut route = Route {
             service: service.clone(),
             settings: settings.clone(),
             policy: policy.clone(),
             external: *external,
+            turn: AtomicUsize::new(0),
         };
         change(&mut route);
         Self { route: Arc::new(route) }
@@ -90,10 +115,66 @@ impl Route {
         let context = self.context(&request, now);
         let answer = match self.service.door.get() {
             Some(door) => door.enter(context, request).await,
-            None => Err(Error::new(Kind::Unavailable, &self.service.name, 1)),
+            None => self.send_away(context, request, now).await,
         };
         call.finish(Outcome::of(&answer));
         answer
+    }
+
+    /// Sends a request to an instance elsewhere.
+    async fn send_away(
+        &self,
+        context: Context,
+        request: Request<Body>,
+        now: Instant,
+    ) -> Result<Response, Error> {
+        let deadline = context.deadline;
+        let late = || Error::new(Kind::Deadline, &self.service.name, 1);
+        if deadline.is_some_and(|d| d <= now) {
+            return Err(late());
+        }
+        let grpc = is_grpc(&request);
+        let (mut parts, body) = request.into_parts();
+        let marked = parts.headers.remove(IDEMPOTENT).is_some();
+        let idempotent = marked || is_idempotent(&parts.method);
+        let way = Way::of(&parts, grpc);
+        // A local service takes this over itself; for one elsewhere it is done here.
+        let caller =
+            if way == Way::Upgrade { parts.extensions.remove::<OnUpgrade>() } else { None };
+        let key = match &self.policy {
+            Policy::ConsistentHash(name) => parts.headers.get(name).map(|v| hash(v.as_bytes())),
+            _ => None,
+        };
+        if self.external {
+            outside(&context, &mut parts.headers, grpc);
+        } else {
+            self.inside(&context, &mut parts.headers);
+        }
+        let sent = async {
+            let broken = |_| Error::new(Kind::Broken, &self.service.name, 1);
+            let body = Outgoing::new(body, idempotent).await.map_err(broken)?;
+            let choice = Choice { policy: &self.policy, turn: &self.turn, key, idempotent };
+            let request = remote::Request { parts, body, way, idempotent, deadline };
+            self.service.remote.send(request, &choice).await
+        };
+        let mut answer = match deadline {
+            Some(deadline) => timeout_at(deadline, sent).await.unwrap_or_else(|_| Err(late())),
+            None => sent.await,
+        };
+        if let (Some(caller), Ok(response)) = (caller, &mut answer) {
+            join(caller, response);
+        }
+        answer
+    }
+
+    /// What a sibling's door reads.
+    fn inside(&self, context: &Context, headers: &mut HeaderMap) {
+        context.write_to(headers);
+        headers.insert(SERVICE, self.service.label.clone());
+        match HeaderValue::from_str(&self.settings.secret) {
+            Ok(secret) if !secret.is_empty() => headers.insert(SECRET, secret),
+            _ => headers.remove(SECRET),
+        };
     }
 
     /// The context in which the service works.
@@ -112,6 +193,33 @@ impl Route {
         };
         context
     }
+}
+
+/// What a service of somebody else's may know: the request's id, its trace, and in gRPC its time.
+fn outside(context: &Context, to: &mut HeaderMap, grpc: bool) {
+    for name in [headers::CALLER, headers::CLIENT, headers::FRESH, SERVICE, SECRET] {
+        to.remove(name);
+    }
+    if let Ok(id) = HeaderValue::from_str(&context.request_id) {
+        to.insert(headers::REQUEST_ID, id);
+    }
+    if let Ok(trace) = HeaderValue::from_str(&context.trace.to_string()) {
+        to.insert(headers::TRACEPARENT, trace);
+    }
+    let left = context.time_left().filter(|_| grpc);
+    match left
+        .and_then(|l| HeaderValue::from_str(&format!("{}m", l.as_millis().min(99_999_999))).ok())
+    {
+        Some(left) => to.insert(headers::TIMEOUT, left),
+        None => to.remove(headers::TIMEOUT),
+    };
+}
+
+/// Marks a gRPC request as one that may be repeated, because it only reads or carries an
+/// idempotency key that the service honours. Without the mark a call that broke is not retried.
+pub fn idempotent<T>(mut request: tonic::Request<T>) -> tonic::Request<T> {
+    request.metadata_mut().insert(MARK, MetadataValue::from_static("1"));
+    request
 }
 
 impl<B> tower::Service<Request<B>> for Channel

@@ -57,8 +57,13 @@ impl Door {
                 Err(_) => {
                     // The panic hook has told where; this ties it to the request.
                     let id = Context::with_current(|c| c.request_id.clone());
-                    tracing::error!(service = &*self.service, request_id = id.as_deref(), "handler panicked");
-                    metrics::counter!("mesh_panics_total", "service" => self.service.to_string()).increment(1);
+                    tracing::error!(
+                        service = &*self.service,
+                        request_id = id.as_deref(),
+                        "handler panicked"
+                    );
+                    metrics::counter!("mesh_panics_total", "service" => self.service.to_string())
+                        .increment(1);
                     error::internal(grpc)
                 }
             }

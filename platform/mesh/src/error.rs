@@ -62,7 +62,12 @@ impl Error {
             Kind::Deadline => tonic::Status::deadline_exceeded(detail),
             Kind::Unavailable | Kind::Busy | Kind::Broken => tonic::Status::unavailable(detail),
         };
-        Self { kind, service: service.clone(), retry_after: retry_after.max(1), status: Box::new(status) }
+        Self {
+            kind,
+            service: service.clone(),
+            retry_after: retry_after.max(1),
+            status: Box::new(status),
+        }
     }
 
     /// What happened.
@@ -100,7 +105,6 @@ impl Error {
     }
 
     /// The error that a sibling's door sent, if it did.
-    #[allow(dead_code, reason = "the remote side reads it")]
     pub(crate) fn from_headers(service: &Arc<str>, headers: &HeaderMap) -> Option<Self> {
         let kind = Kind::from_name(headers.get(&ERROR)?.as_bytes())?;
         let retry_after = headers

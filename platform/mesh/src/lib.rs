@@ -9,31 +9,49 @@
 //! `tests/both_ways.rs`.
 
 mod channel;
+mod clock;
 mod door;
 mod error;
 mod outcome;
 mod policy;
+mod registry;
+mod remote;
 mod serve;
 mod service;
 mod settings;
+mod transport;
 mod view;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 
-pub use channel::Channel;
+pub use channel::{Channel, IDEMPOTENT, idempotent};
 pub use error::{Error, Kind};
 pub use policy::Policy;
+pub use registry::Registration;
 pub use serve::serve;
 pub use settings::MeshSettings;
+pub use transport::io::{Dial, Stream};
 pub use view::{Circuit, InstanceView, ServiceView};
 
+use clock::Clock;
 use door::Door;
+use registry::{Registry, RegistryError};
+use remote::instance::Tuning;
 use service::Service;
+use tasks::Tasks;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use transport::io::Dialer;
+
+/// The most services a mesh keeps track of; a registry that lists more is not believed.
+const SERVICES: usize = 1_000;
+
+/// How long [`Mesh::drain`] waits for requests inside.
+const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 
 /// The channels of a process. Clones share them.
 #[derive(Clone)]
@@ -43,6 +61,11 @@ pub struct Mesh {
 
 struct Shared {
     settings: Arc<MeshSettings>,
+    dialer: Dialer,
+    tuning: Tuning,
+    registration: OnceLock<Registration>,
+    /// A service was installed.
+    installed: Notify,
     services: Mutex<HashMap<String, Arc<Service>>>,
     /// Fires when this process is to leave the registry.
     draining: CancellationToken,
@@ -50,14 +73,30 @@ struct Shared {
     closing: CancellationToken,
 }
 
-/// How long [`Mesh::drain`] waits for requests inside.
-const DRAIN_WITHIN: Duration = Duration::from_secs(10);
-
 impl Mesh {
     /// A mesh that knows no service yet.
     #[must_use]
     pub fn new(settings: MeshSettings) -> Self {
-        let shared = Shared { settings: Arc::new(settings), services: Mutex::default(), draining: CancellationToken::new(), closing: CancellationToken::new() };
+        Self::on(Dialer::default(), settings)
+    }
+
+    /// A mesh whose connections `dial` opens: for tests on a simulated network.
+    #[must_use]
+    pub fn simulated(settings: MeshSettings, dial: Dial) -> Self {
+        Self::on(Dialer::simulated(dial), settings)
+    }
+
+    fn on(dialer: Dialer, settings: MeshSettings) -> Self {
+        let shared = Shared {
+            dialer,
+            tuning: Tuning::new(Clock::begin(), &settings),
+            settings: Arc::new(settings),
+            registration: OnceLock::new(),
+            installed: Notify::new(),
+            services: Mutex::default(),
+            draining: CancellationToken::new(),
+            closing: CancellationToken::new(),
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -69,6 +108,23 @@ impl Mesh {
         if service.door.set(door).is_err() {
             tracing::error!(service = name, "installed twice; the first one stays");
         }
+        self.shared.installed.notify_waiters();
+    }
+
+    /// Learns from the registries at `addresses` (`host:port`) which instances there are, and
+    /// goes on learning until the process stops. One registry is asked at a time; while none
+    /// answers, what is known stays.
+    pub fn follow(&self, addresses: &[String], tasks: &Tasks) {
+        registry::follow(self.clone(), addresses, tasks);
+    }
+
+    /// Lists every service of this process, also those installed later, in each of the registries
+    /// at `addresses`: a heartbeat every second, and a leave when the process drains or stops. A
+    /// registry that is away is told when it is back.
+    pub fn register(&self, registration: Registration, addresses: &[String], tasks: &Tasks) {
+        registry::announce(self, &registration, addresses, tasks);
+        // A second registration changes only what `instances` calls this process.
+        drop(self.shared.registration.set(registration));
     }
 
     /// A channel to the service `name`, wherever it is, now or later.
@@ -80,7 +136,8 @@ impl Mesh {
     /// Every service this process holds or has heard of, by name, for `GET /status`.
     #[must_use]
     pub fn instances(&self) -> Vec<ServiceView> {
-        let mut views: Vec<_> = self.all().iter().map(|s| s.view()).collect();
+        let here = self.shared.registration.get().map(|r| r.host.as_str());
+        let mut views: Vec<_> = self.all().iter().map(|s| s.view(here)).collect();
         views.sort_by(|a, b| a.service.cmp(&b.service));
         views
     }
@@ -114,10 +171,29 @@ impl Mesh {
         self.shared.services.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
+    /// The service that a registry lists as `name`, if it can be kept track of.
+    fn listed(&self, name: &str) -> Option<Arc<Service>> {
+        let known = self.shared.services.lock().unwrap_or_else(PoisonError::into_inner).len();
+        self.known(name).or_else(|| (known < SERVICES).then(|| self.service(name)))
+    }
+
+    fn registry(&self, address: &str) -> Result<Registry, RegistryError> {
+        Registry::new(address, &self.shared.dialer, &self.shared.settings)
+    }
+
+    /// Closes connections that have been idle for too long.
+    fn expire_idle(&self) {
+        for service in self.all() {
+            service.remote.set().iter().for_each(|i| i.endpoint.pool.expire());
+        }
+    }
+
     fn service(&self, name: &str) -> Arc<Service> {
         let name = canonical_name(name);
-        let mut services = self.shared.services.lock().unwrap_or_else(PoisonError::into_inner);
-        services.entry(name).or_insert_with_key(|name| Arc::new(Service::new(name))).clone()
+        let Shared { services, tuning, settings, .. } = &*self.shared;
+        let mut services = services.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = |name: &String| Arc::new(Service::new(name, *tuning, settings));
+        services.entry(name).or_insert_with_key(new).clone()
     }
 }
 

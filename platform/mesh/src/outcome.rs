@@ -79,7 +79,9 @@ impl Outcome {
             Code::Ok => Self::Ok,
             Code::Unavailable => Self::Unavailable,
             Code::DeadlineExceeded => Self::Deadline,
-            Code::Unknown | Code::Internal | Code::DataLoss | Code::Unimplemented => Self::ServerError,
+            Code::Unknown | Code::Internal | Code::DataLoss | Code::Unimplemented => {
+                Self::ServerError
+            }
             _ => Self::ClientError,
         }
     }
