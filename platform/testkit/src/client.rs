@@ -186,7 +186,6 @@ impl Reply {
     ///
     /// # Panics
     /// When it has another; the message holds the body.
-    #[must_use]
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status.as_u16(), status, "{}", self.text());
