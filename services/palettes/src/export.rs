@@ -150,10 +150,7 @@ impl FromStr for Format {
     type Err = UnknownFormat;
 
     fn from_str(name: &str) -> Result<Self, UnknownFormat> {
-        Self::ALL
-            .into_iter()
-            .find(|format| format.name() == name)
-            .ok_or(UnknownFormat)
+        Self::ALL.into_iter().find(|format| format.name() == name).ok_or(UnknownFormat)
     }
 }
 
@@ -175,9 +172,7 @@ impl<'a> Sheet<'a> {
         let title = name.map(one_line).filter(|title| !title.is_empty());
         Self {
             id: palette.id,
-            slug: name
-                .and_then(slug)
-                .unwrap_or_else(|| format!("palette-{}", palette.id)),
+            slug: name.and_then(slug).unwrap_or_else(|| format!("palette-{}", palette.id)),
             title: title.unwrap_or_else(|| format!("Palette {}", palette.id)),
             category: palette.category.as_deref(),
             name,
@@ -195,18 +190,9 @@ impl<'a> Sheet<'a> {
 /// separators, and the two code points that XML forbids.
 fn one_line(text: &str) -> String {
     let shown = |c: char| {
-        if c.is_control() || "\u{2028}\u{2029}\u{FFFE}\u{FFFF}".contains(c) {
-            ' '
-        } else {
-            c
-        }
+        if c.is_control() || "\u{2028}\u{2029}\u{FFFE}\u{FFFF}".contains(c) { ' ' } else { c }
     };
-    text.chars()
-        .map(shown)
-        .collect::<String>()
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
+    text.chars().map(shown).collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// A name that CSS, Sass, JavaScript and file systems take as it is, of at most 40 characters.
@@ -233,14 +219,7 @@ fn slug(text: &str) -> Option<String> {
 fn utf16_nul(text: &str) -> (u16, Vec<u8>) {
     let units: Vec<u16> = text.encode_utf16().chain([0]).collect();
     let count = u16::try_from(units.len()).unwrap_or(u16::MAX);
-    (
-        count,
-        units
-            .into_iter()
-            .take(usize::from(count))
-            .flat_map(u16::to_be_bytes)
-            .collect(),
-    )
+    (count, units.into_iter().take(usize::from(count)).flat_map(u16::to_be_bytes).collect())
 }
 
 #[cfg(test)]

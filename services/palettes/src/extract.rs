@@ -92,10 +92,7 @@ impl Extractor {
     #[must_use]
     pub fn admit(&self) -> Option<Admission> {
         let place = Arc::clone(&self.queue).try_acquire_owned().ok()?;
-        Some(Admission {
-            extractor: self.clone(),
-            _place: place,
-        })
+        Some(Admission { extractor: self.clone(), _place: place })
     }
 }
 
@@ -114,9 +111,7 @@ impl Admission {
     pub async fn swatches(self, bytes: Bytes, count: usize) -> Result<Vec<Color>, ExtractError> {
         let header = bytes.clone();
         let needed = off_thread(move || decode::memory_needed(&header)).await??;
-        let needed = u32::try_from(needed >> 20)
-            .unwrap_or(u32::MAX)
-            .saturating_add(1);
+        let needed = u32::try_from(needed >> 20).unwrap_or(u32::MAX).saturating_add(1);
         let memory = Arc::clone(&self.extractor.memory);
         let permit = memory
             .acquire_many_owned(needed.min(self.extractor.budget))

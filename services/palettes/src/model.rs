@@ -11,5 +11,5 @@ pub use color::{Color, ColorError};
 pub use oklab::Oklab;
 pub use palette::{
     Change, Draft, Invalid, MAX_CATEGORY_CHARS, MAX_COLORS, MAX_NAME_CHARS, NEAR, Palette, fold,
-    parse_colors, tidy,
+    parse_colors, present, tidy,
 };

@@ -54,11 +54,7 @@ fn codes(palette: &Palette) -> Vec<String> {
 }
 
 fn opaque(palette: &Palette) -> Vec<[u8; 3]> {
-    palette
-        .colors
-        .iter()
-        .map(|color| [color.red, color.green, color.blue])
-        .collect()
+    palette.colors.iter().map(|color| [color.red, color.green, color.blue]).collect()
 }
 
 fn is_identifier(name: &str) -> bool {
@@ -72,19 +68,11 @@ fn css_has_one_comment_one_rule_and_its_properties() {
         let css = text(Format::Css, &palette);
         let (comment, rest) = css.strip_prefix("/*").unwrap().split_once("*/").unwrap();
         assert!(!comment.contains('\n'));
-        let body = rest
-            .trim()
-            .strip_prefix(":root {")
-            .unwrap()
-            .strip_suffix('}')
-            .unwrap();
+        let body = rest.trim().strip_prefix(":root {").unwrap().strip_suffix('}').unwrap();
         let mut found = Vec::new();
         for declaration in body.trim().trim_end_matches(';').split(';') {
             let (property, value) = declaration.trim().split_once(": ").unwrap();
-            assert!(
-                is_identifier(property.strip_prefix("--").unwrap()),
-                "{property}"
-            );
+            assert!(is_identifier(property.strip_prefix("--").unwrap()), "{property}");
             found.push(value.to_owned());
         }
         assert_eq!(found, codes(&palette));
@@ -120,10 +108,7 @@ fn tailwind_is_a_comment_and_one_object_of_safe_strings() {
         let js = text(Format::Tailwind, &palette);
         let (comment, js) = js.split_once('\n').unwrap();
         assert!(comment.starts_with("// "));
-        assert!(
-            !comment.contains(['\r', '\u{2028}', '\u{2029}']),
-            "a line for JavaScript too"
-        );
+        assert!(!comment.contains(['\r', '\u{2028}', '\u{2029}']), "a line for JavaScript too");
         let (_, object) = js.split_once("module.exports = ").unwrap();
         // What is left is JSON but for its quotes, bare keys and trailing commas.
         let mut json = object.trim().trim_end_matches(';').replace('\'', "\"");
@@ -158,14 +143,10 @@ fn json_keeps_everything_to_the_letter() {
         assert_eq!(read["name"].as_str(), palette.name.as_deref());
         assert_eq!(read["palette_id"], "7");
         assert_eq!(read["color_codes"], serde_json::json!(codes(&palette)));
-        let channels: Vec<_> = ["red", "green", "blue"]
-            .map(|name| read["colors"][0][name].as_u64().unwrap())
-            .into();
+        let channels: Vec<_> =
+            ["red", "green", "blue"].map(|name| read["colors"][0][name].as_u64().unwrap()).into();
         assert_eq!(channels, opaque(&palette)[0].map(u64::from));
-        assert_eq!(
-            read["colors"].as_array().unwrap().len(),
-            palette.colors.len()
-        );
+        assert_eq!(read["colors"].as_array().unwrap().len(), palette.colors.len());
     }
 }
 
@@ -175,20 +156,14 @@ fn xml(document: &str) -> Vec<(String, String)> {
         !document.chars().any(|c| c.is_control() && c != '\n'),
         "XML holds no control characters"
     );
-    let mut rest = document
-        .strip_prefix("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n")
-        .unwrap();
+    let mut rest = document.strip_prefix("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n").unwrap();
     let (mut open, mut found) = (Vec::new(), Vec::new());
     while let Some((before, after)) = rest.split_once('<') {
         assert!(!before.contains('>'), "{before:?}");
         let mut decoded = before.to_owned();
-        for (entity, meant) in [
-            ("&lt;", "<"),
-            ("&gt;", ">"),
-            ("&quot;", "\""),
-            ("&#39;", "'"),
-            ("&amp;", "&"),
-        ] {
+        for (entity, meant) in
+            [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")]
+        {
             decoded = decoded.replace(entity, meant);
         }
         let (tag, after) = after.split_once('>').unwrap();
@@ -224,24 +199,12 @@ fn svg_is_well_formed_and_draws_each_colour() {
             .collect();
         assert_eq!(
             fills,
-            palette
-                .colors
-                .iter()
-                .map(|color| color.opaque_code())
-                .collect::<Vec<_>>()
+            palette.colors.iter().map(|color| color.opaque_code()).collect::<Vec<_>>()
         );
-        let titles: Vec<_> = tags
-            .iter()
-            .filter(|(tag, _)| tag == "/title")
-            .map(|(_, text)| text.clone())
-            .collect();
+        let titles: Vec<_> =
+            tags.iter().filter(|(tag, _)| tag == "/title").map(|(_, text)| text.clone()).collect();
         assert_eq!(titles[1..], codes(&palette));
-        assert_eq!(
-            tags.iter()
-                .filter(|(tag, _)| tag.starts_with("script"))
-                .count(),
-            0
-        );
+        assert_eq!(tags.iter().filter(|(tag, _)| tag.starts_with("script")).count(), 0);
     }
 }
 
@@ -262,12 +225,7 @@ fn png_shows_each_colour_in_its_square() {
                 let pixel = picture.get_pixel(u32::try_from(x).unwrap(), u32::try_from(y).unwrap());
                 assert_eq!(
                     pixel.0,
-                    [
-                        color.red,
-                        color.green,
-                        color.blue,
-                        color.alpha.unwrap_or(255)
-                    ]
+                    [color.red, color.green, color.blue, color.alpha.unwrap_or(255)]
                 );
             }
         }
@@ -288,13 +246,8 @@ fn gpl_is_read_as_gimp_reads_it() {
                 .strip_prefix("Name: ")
                 .is_some_and(|name| !name.trim().is_empty())
         );
-        let columns: usize = lines
-            .next()
-            .unwrap()
-            .strip_prefix("Columns: ")
-            .unwrap()
-            .parse()
-            .unwrap();
+        let columns: usize =
+            lines.next().unwrap().strip_prefix("Columns: ").unwrap().parse().unwrap();
         assert!((1..=64).contains(&columns));
         let mut found = Vec::new();
         for line in lines.filter(|line| !line.starts_with('#') && !line.is_empty()) {
@@ -364,10 +317,7 @@ fn ase_is_a_named_group_of_rgb_colours() {
                     assert!(channels.iter().all(|channel| (0.0..=1.0).contains(channel)));
                     assert_eq!(body.u16(), 2);
                     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-                    found.push((
-                        name,
-                        channels.map(|channel| (channel * 255.0).round() as u8),
-                    ));
+                    found.push((name, channels.map(|channel| (channel * 255.0).round() as u8)));
                 }
                 other => panic!("no such block: {other:#x}"),
             }
@@ -375,13 +325,7 @@ fn ase_is_a_named_group_of_rgb_colours() {
         }
         assert_eq!(depth, 0);
         assert!(reader.0.is_empty());
-        assert_eq!(
-            found,
-            codes(&palette)
-                .into_iter()
-                .zip(opaque(&palette))
-                .collect::<Vec<_>>()
-        );
+        assert_eq!(found, codes(&palette).into_iter().zip(opaque(&palette)).collect::<Vec<_>>());
     }
 }
 
@@ -415,10 +359,7 @@ fn aco_has_both_versions() {
 fn file_names_are_safe_and_keep_the_name_for_those_who_can_read_it() {
     let disposition =
         |name: Option<&str>, format: Format| format.disposition(&palette(name, &["#FFF"]));
-    assert_eq!(
-        disposition(None, Format::Css),
-        "attachment; filename=\"palette-7.css\""
-    );
+    assert_eq!(disposition(None, Format::Css), "attachment; filename=\"palette-7.css\"");
     assert_eq!(
         disposition(Some("Été \"1\""), Format::Ase),
         "attachment; filename=\"t-1.ase\"; filename*=UTF-8''%C3%89t%C3%A9%20-1-.ase"

@@ -30,20 +30,12 @@ fn names(colors: &[Color]) -> Vec<String> {
     colors.iter().map(ToString::to_string).collect()
 }
 
-const FIVE: [[u8; 3]; 5] = [
-    [230, 57, 70],
-    [241, 250, 238],
-    [168, 218, 220],
-    [69, 123, 157],
-    [29, 53, 87],
-];
+const FIVE: [[u8; 3]; 5] =
+    [[230, 57, 70], [241, 250, 238], [168, 218, 220], [69, 123, 157], [29, 53, 87]];
 
 #[test]
 fn a_picture_painted_from_k_colours_gives_those_k_back() {
-    let expected: Vec<_> = FIVE
-        .iter()
-        .map(|[r, g, b]| Color::rgb(*r, *g, *b))
-        .collect();
+    let expected: Vec<_> = FIVE.iter().map(|[r, g, b]| Color::rgb(*r, *g, *b)).collect();
     for format in [ImageFormat::Png, ImageFormat::WebP, ImageFormat::Gif] {
         let file = encoded(&painted(&FIVE), format);
         for count in [5, 6, 16] {
@@ -65,11 +57,7 @@ fn from_jpeg_they_come_back_to_within_what_jpeg_keeps() {
             .iter()
             .map(|color| Oklab::from(*color).distance(painted))
             .fold(f64::INFINITY, f64::min);
-        assert!(
-            nearest < 0.02,
-            "{red} {green} {blue}: {nearest} from {:?}",
-            names(&found)
-        );
+        assert!(nearest < 0.02, "{red} {green} {blue}: {nearest} from {:?}", names(&found));
     }
 }
 
@@ -83,12 +71,7 @@ fn grey_sixteen_bit_and_indexed_pictures_are_read() {
         ["#141414", "#C8C8C8"]
     );
     let wide = DynamicImage::ImageRgb16(painted(&FIVE).into_rgb16());
-    assert_eq!(
-        swatches(&encoded(&wide, ImageFormat::Png), 5)
-            .unwrap()
-            .len(),
-        5
-    );
+    assert_eq!(swatches(&encoded(&wide, ImageFormat::Png), 5).unwrap().len(), 5);
 }
 
 #[test]
@@ -105,11 +88,7 @@ fn every_swatch_is_a_colour_of_the_picture_and_the_answer_is_always_the_same() {
     assert_eq!(found.len(), 8);
     let pixels: std::collections::HashSet<_> =
         photo.to_rgb8().pixels().map(|pixel| pixel.0).collect();
-    assert!(
-        found
-            .iter()
-            .all(|color| pixels.contains(&[color.red, color.green, color.blue]))
-    );
+    assert!(found.iter().all(|color| pixels.contains(&[color.red, color.green, color.blue])));
     for _ in 0..3 {
         assert_eq!(swatches(&file, 8).unwrap(), found);
     }
@@ -118,24 +97,14 @@ fn every_swatch_is_a_colour_of_the_picture_and_the_answer_is_always_the_same() {
 #[test]
 fn transparent_pixels_are_not_there() {
     let picture: DynamicImage = RgbaImage::from_fn(20, 20, |x, _| {
-        if x < 15 {
-            Rgba([255, 0, 255, 0])
-        } else {
-            Rgba([1, 2, 3, 255])
-        }
+        if x < 15 { Rgba([255, 0, 255, 0]) } else { Rgba([1, 2, 3, 255]) }
     })
     .into();
     for format in [ImageFormat::Png, ImageFormat::WebP] {
-        assert_eq!(
-            names(&swatches(&encoded(&picture, format), 5).unwrap()),
-            ["#010203"]
-        );
+        assert_eq!(names(&swatches(&encoded(&picture, format), 5).unwrap()), ["#010203"]);
     }
     let clear: DynamicImage = RgbaImage::new(4, 4).into();
-    assert_eq!(
-        swatches(&encoded(&clear, ImageFormat::Png), 5),
-        Err(ExtractError::Blank)
-    );
+    assert_eq!(swatches(&encoded(&clear, ImageFormat::Png), 5), Err(ExtractError::Blank));
 }
 
 #[test]
@@ -145,11 +114,7 @@ fn of_an_animation_the_first_frame_counts() {
     for color in [[9, 8, 7], [200, 0, 0], [0, 200, 0]] {
         let [r, g, b] = color;
         encoder
-            .encode_frame(Frame::new(RgbaImage::from_pixel(
-                8,
-                8,
-                Rgba([r, g, b, 255]),
-            )))
+            .encode_frame(Frame::new(RgbaImage::from_pixel(8, 8, Rgba([r, g, b, 255]))))
             .unwrap();
     }
     drop(encoder);
@@ -166,11 +131,7 @@ fn png_header(width: u32, height: u32) -> Vec<u8> {
     for byte in &file[12..29] {
         crc ^= u32::from(*byte);
         for _ in 0..8 {
-            crc = if crc & 1 == 1 {
-                crc >> 1 ^ 0xEDB8_8320
-            } else {
-                crc >> 1
-            };
+            crc = if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 };
         }
     }
     file[29..33].copy_from_slice(&(!crc).to_be_bytes());
@@ -179,12 +140,9 @@ fn png_header(width: u32, height: u32) -> Vec<u8> {
 
 #[test]
 fn too_many_pixels_are_refused_from_the_header() {
-    for (width, height) in [
-        (50_001, 1000),
-        (7072, 7071),
-        (u32::MAX >> 1, u32::MAX >> 1),
-        (1, 50_000_001),
-    ] {
+    for (width, height) in
+        [(50_001, 1000), (7072, 7071), (u32::MAX >> 1, u32::MAX >> 1), (1, 50_000_001)]
+    {
         let refused = swatches(&png_header(width, height), 5);
         assert!(
             matches!(refused, Err(ExtractError::TooLarge(_))),
@@ -195,11 +153,8 @@ fn too_many_pixels_are_refused_from_the_header() {
     let mut gif = encoded(&painted(&FIVE), ImageFormat::Gif);
     gif[6..10].copy_from_slice(&[0xFF; 4]);
     assert!(matches!(swatches(&gif, 5), Err(ExtractError::TooLarge(_))));
-    let webp = [
-        b"RIFF\x12\0\0\0WEBPVP8L\x05\0\0\0".as_slice(),
-        &[0x2F, 0xFE, 0xBF, 0xFF, 0x0F, 0],
-    ]
-    .concat();
+    let webp = [b"RIFF\x12\0\0\0WEBPVP8L\x05\0\0\0".as_slice(), &[0x2F, 0xFE, 0xBF, 0xFF, 0x0F, 0]]
+        .concat();
     assert!(
         matches!(swatches(&webp, 5), Err(ExtractError::TooLarge(_))),
         "{:?}",
@@ -209,10 +164,7 @@ fn too_many_pixels_are_refused_from_the_header() {
 
 #[test]
 fn too_many_bytes_other_formats_and_broken_pictures_are_told_apart() {
-    assert!(matches!(
-        swatches(&vec![0; MAX_BYTES + 1], 5),
-        Err(ExtractError::TooLarge(_))
-    ));
+    assert!(matches!(swatches(&vec![0; MAX_BYTES + 1], 5), Err(ExtractError::TooLarge(_))));
     for other in [
         b"".as_slice(),
         b"hello",
@@ -233,10 +185,7 @@ fn too_many_bytes_other_formats_and_broken_pictures_are_told_apart() {
         );
     }
     let jpeg = encoded(&painted(&FIVE), ImageFormat::Jpeg);
-    assert!(matches!(
-        swatches(&jpeg[..40], 5),
-        Err(ExtractError::Broken(_))
-    ));
+    assert!(matches!(swatches(&jpeg[..40], 5), Err(ExtractError::Broken(_))));
 }
 
 #[tokio::test]

@@ -17,12 +17,7 @@ pub(super) fn write(sheet: &Sheet<'_>) -> Vec<u8> {
     let picture = RgbaImage::from_fn(columns * SIDE, rows * SIDE, |x, y| {
         let at = (y / SIDE * columns + x / SIDE) as usize;
         sheet.colors.get(at).map_or(Rgba([0; 4]), |color| {
-            Rgba([
-                color.red,
-                color.green,
-                color.blue,
-                color.alpha.unwrap_or(u8::MAX),
-            ])
+            Rgba([color.red, color.green, color.blue, color.alpha.unwrap_or(u8::MAX)])
         })
     });
     let mut file = Cursor::new(Vec::new());

@@ -14,11 +14,7 @@ pub(super) fn write(sheet: &Sheet<'_>) -> String {
     let _ = write!(scss, "${slug}: (");
     for (number, _) in sheet.numbered() {
         // With a comma after the last as well: a list also when there is only one.
-        let _ = write!(
-            scss,
-            "{}${slug}-{number},",
-            if number > 1 { " " } else { "" }
-        );
+        let _ = write!(scss, "{}${slug}-{number},", if number > 1 { " " } else { "" });
     }
     scss.push_str(");\n");
     scss

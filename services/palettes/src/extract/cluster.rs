@@ -22,10 +22,7 @@ const MEDIAN_ROUNDS: usize = 24;
 /// them, when there are no more.
 pub(super) fn representatives(points: &[Point], count: usize) -> Vec<Color> {
     let mut found: Vec<(f64, Color)> = if points.len() <= count {
-        points
-            .iter()
-            .map(|point| (point.weight, point.color))
-            .collect()
+        points.iter().map(|point| (point.weight, point.color)).collect()
     } else {
         let mut random = SplitMix64(SEED);
         let starts = (0..STARTS).map(|_| lloyd(points, seeds(points, count, &mut random)));
@@ -33,9 +30,7 @@ pub(super) fn representatives(points: &[Point], count: usize) -> Vec<Color> {
             .min_by(|x, y| x.cost.total_cmp(&y.cost))
             .map(|best| best.owner)
             .unwrap_or_default();
-        (0..count)
-            .filter_map(|cluster| medoid(points, &best, cluster))
-            .collect()
+        (0..count).filter_map(|cluster| medoid(points, &best, cluster)).collect()
     };
     // Equal weights are told apart by colour, so that the order is the same each time.
     found.sort_by(|x, y| y.0.total_cmp(&x.0).then(x.1.cmp(&y.1)));
@@ -71,10 +66,7 @@ fn draw(chances: &[f64], random: &mut SplitMix64) -> usize {
         }
     }
     // Rounding went past the end: the last that had a chance.
-    chances
-        .iter()
-        .rposition(|chance| *chance > 0.0)
-        .unwrap_or(0)
+    chances.iter().rposition(|chance| *chance > 0.0).unwrap_or(0)
 }
 
 /// Which centre each point belongs to, and how well that fits.
@@ -95,11 +87,7 @@ fn lloyd(points: &[Point], mut centres: Vec<Oklab>) -> Clustering {
         }
     }
     let (owner, distance) = settled;
-    let cost = points
-        .iter()
-        .zip(distance)
-        .map(|(point, distance)| point.weight * distance)
-        .sum();
+    let cost = points.iter().zip(distance).map(|(point, distance)| point.weight * distance).sum();
     Clustering { owner, cost }
 }
 
@@ -121,12 +109,9 @@ fn assign(points: &[Point], centres: &[Oklab]) -> (Vec<usize>, Vec<f64>) {
     }
     for cluster in 0..centres.len() {
         if members[cluster] == 0 {
-            let worst = (0..points.len())
-                .filter(|at| members[owner[*at]] > 1)
-                .max_by(|x, y| {
-                    (distance[*x] * points[*x].weight)
-                        .total_cmp(&(distance[*y] * points[*y].weight))
-                });
+            let worst = (0..points.len()).filter(|at| members[owner[*at]] > 1).max_by(|x, y| {
+                (distance[*x] * points[*x].weight).total_cmp(&(distance[*y] * points[*y].weight))
+            });
             if let Some(worst) = worst {
                 members[owner[worst]] -= 1;
                 (owner[worst], distance[worst], members[cluster]) = (cluster, 0.0, 1);
@@ -137,25 +122,13 @@ fn assign(points: &[Point], centres: &[Oklab]) -> (Vec<usize>, Vec<f64>) {
 }
 
 fn means(points: &[Point], owner: &[usize], count: usize) -> Vec<Oklab> {
-    let mut sums = vec![
-        (
-            Oklab {
-                l: 0.0,
-                a: 0.0,
-                b: 0.0
-            },
-            0.0
-        );
-        count
-    ];
+    let mut sums = vec![(Oklab { l: 0.0, a: 0.0, b: 0.0 }, 0.0); count];
     for (point, owner) in points.iter().zip(owner) {
         let (sum, weight) = &mut sums[*owner];
         add(sum, point.lab, point.weight);
         *weight += point.weight;
     }
-    sums.into_iter()
-        .map(|(sum, weight)| scaled(sum, weight))
-        .collect()
+    sums.into_iter().map(|(sum, weight)| scaled(sum, weight)).collect()
 }
 
 fn add(sum: &mut Oklab, lab: Oklab, weight: f64) {
@@ -166,11 +139,7 @@ fn add(sum: &mut Oklab, lab: Oklab, weight: f64) {
 
 fn scaled(sum: Oklab, weight: f64) -> Oklab {
     let weight = if weight > 0.0 { weight } else { 1.0 };
-    Oklab {
-        l: sum.l / weight,
-        a: sum.a / weight,
-        b: sum.b / weight,
-    }
+    Oklab { l: sum.l / weight, a: sum.a / weight, b: sum.b / weight }
 }
 
 /// A cluster's weight, and its member nearest to its geometric median.
@@ -182,24 +151,11 @@ fn medoid(points: &[Point], owner: &[usize], cluster: usize) -> Option<(f64, Col
         .map(|(point, _)| point)
         .collect();
     let weight = members.iter().map(|point| point.weight).sum();
-    let mut median = Oklab {
-        l: 0.0,
-        a: 0.0,
-        b: 0.0,
-    };
-    members
-        .iter()
-        .for_each(|point| add(&mut median, point.lab, point.weight));
+    let mut median = Oklab { l: 0.0, a: 0.0, b: 0.0 };
+    members.iter().for_each(|point| add(&mut median, point.lab, point.weight));
     median = scaled(median, weight);
     for _ in 0..MEDIAN_ROUNDS {
-        let (mut sum, mut pulls) = (
-            Oklab {
-                l: 0.0,
-                a: 0.0,
-                b: 0.0,
-            },
-            0.0,
-        );
+        let (mut sum, mut pulls) = (Oklab { l: 0.0, a: 0.0, b: 0.0 }, 0.0);
         for point in &members {
             let pull = point.weight / point.lab.distance(median).max(1e-6);
             add(&mut sum, point.lab, pull);
@@ -208,11 +164,9 @@ fn medoid(points: &[Point], owner: &[usize], cluster: usize) -> Option<(f64, Col
         median = scaled(sum, pulls);
     }
     let distance = |point: &Point| point.lab.distance_squared(median);
-    let nearest = members.iter().min_by(|x, y| {
-        distance(x)
-            .total_cmp(&distance(y))
-            .then(x.color.cmp(&y.color))
-    })?;
+    let nearest = members
+        .iter()
+        .min_by(|x, y| distance(x).total_cmp(&distance(y)).then(x.color.cmp(&y.color)))?;
     Some((weight, nearest.color))
 }
 
@@ -244,11 +198,7 @@ mod tests {
 
     fn point(rgb: [u8; 3], weight: f64) -> Point {
         let color = Color::rgb(rgb[0], rgb[1], rgb[2]);
-        Point {
-            color,
-            lab: color.into(),
-            weight,
-        }
+        Point { color, lab: color.into(), weight }
     }
 
     #[test]

@@ -36,10 +36,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<DynamicImage, ExtractError> {
 
 fn open(bytes: &[u8]) -> Result<impl ImageDecoder + '_, ExtractError> {
     if bytes.len() > MAX_BYTES {
-        return Err(ExtractError::TooLarge(format!(
-            "a picture may have {} MiB",
-            MAX_BYTES >> 20
-        )));
+        return Err(ExtractError::TooLarge(format!("a picture may have {} MiB", MAX_BYTES >> 20)));
     }
     let format = image::guess_format(bytes).map_err(|_| ExtractError::Unsupported)?;
     if !matches!(

@@ -44,27 +44,17 @@ pub(super) fn points(picture: &DynamicImage, exact_below: usize) -> Vec<Point> {
             cell.2 += u64::from(weight);
         }
         found.extend(
-            cells
-                .into_iter()
-                .filter(|cell| cell.2 > 0)
-                .map(|(rgb, _, weight)| (rgb, weight)),
+            cells.into_iter().filter(|cell| cell.2 > 0).map(|(rgb, _, weight)| (rgb, weight)),
         );
     }
-    found
-        .into_iter()
-        .map(|(rgb, weight)| point(rgb, weight))
-        .collect()
+    found.into_iter().map(|(rgb, weight)| point(rgb, weight)).collect()
 }
 
 #[allow(clippy::cast_precision_loss, reason = "weights stay below 2^53")]
 fn point(rgb: u32, weight: u64) -> Point {
     let [_, red, green, blue] = rgb.to_be_bytes();
     let color = Color::rgb(red, green, blue);
-    Point {
-        color,
-        lab: color.into(),
-        weight: weight as f64,
-    }
+    Point { color, lab: color.into(), weight: weight as f64 }
 }
 
 /// Weights by colour: the upper four bits of the channels choose the leaf, the
@@ -108,17 +98,12 @@ impl Counts {
 
     /// Every colour that occurs, as `0x00RRGGBB`, with its weight; in a fixed order.
     fn iter(&self) -> impl Iterator<Item = (u32, u32)> {
-        let leaves = (0u32..)
-            .zip(&self.0)
-            .filter_map(|(at, leaf)| Some((at, leaf.as_deref()?)));
+        let leaves = (0u32..).zip(&self.0).filter_map(|(at, leaf)| Some((at, leaf.as_deref()?)));
         leaves.flat_map(|(high, leaf)| {
-            (0u32..)
-                .zip(leaf)
-                .filter(|(_, weight)| **weight > 0)
-                .map(move |(low, weight)| {
-                    let channel = |shift: u32| ((high >> shift) & 15) << 4 | (low >> shift) & 15;
-                    (channel(8) << 16 | channel(4) << 8 | channel(0), *weight)
-                })
+            (0u32..).zip(leaf).filter(|(_, weight)| **weight > 0).map(move |(low, weight)| {
+                let channel = |shift: u32| ((high >> shift) & 15) << 4 | (low >> shift) & 15;
+                (channel(8) << 16 | channel(4) << 8 | channel(0), *weight)
+            })
         })
     }
 }
@@ -131,25 +116,20 @@ mod tests {
 
     #[test]
     fn few_colours_are_counted_exactly() {
-        let picture = RgbImage::from_fn(10, 10, |x, _| {
-            if x < 3 {
-                Rgb([1, 2, 3])
-            } else {
-                Rgb([254, 128, 17])
-            }
-        });
+        let picture =
+            RgbImage::from_fn(
+                10,
+                10,
+                |x, _| {
+                    if x < 3 { Rgb([1, 2, 3]) } else { Rgb([254, 128, 17]) }
+                },
+            );
         let mut found: Vec<_> = points(&picture.into(), 5)
             .iter()
             .map(|point| (point.color.to_string(), point.weight))
             .collect();
         found.sort_by(|x, y| x.1.total_cmp(&y.1));
-        assert_eq!(
-            found,
-            [
-                ("#010203".to_owned(), 480.0),
-                ("#FE8011".to_owned(), 1120.0)
-            ]
-        );
+        assert_eq!(found, [("#010203".to_owned(), 480.0), ("#FE8011".to_owned(), 1120.0)]);
     }
 
     #[test]
@@ -164,11 +144,7 @@ mod tests {
         };
         let picture: DynamicImage = RgbImage::from_fn(512, 512, color).into();
         let points = points(&picture, 16);
-        assert!(
-            points.len() > 1000 && points.len() <= 1 << 15,
-            "{}",
-            points.len()
-        );
+        assert!(points.len() > 1000 && points.len() <= 1 << 15, "{}", points.len());
         let total: f64 = points.iter().map(|point| point.weight).sum();
         assert!((total - 512.0 * 512.0 * 16.0).abs() < 0.5);
         for point in points {
@@ -183,17 +159,9 @@ mod tests {
     #[test]
     fn transparent_pixels_have_no_colour_and_faint_ones_little_weight() {
         let picture = RgbaImage::from_fn(4, 1, |x, _| {
-            Rgba([
-                u8::try_from(x).unwrap_or(0),
-                0,
-                0,
-                [0, 1, 128, 255][x as usize],
-            ])
+            Rgba([u8::try_from(x).unwrap_or(0), 0, 0, [0, 1, 128, 255][x as usize]])
         });
-        let weights: Vec<_> = points(&picture.into(), 5)
-            .iter()
-            .map(|point| point.weight)
-            .collect();
+        let weights: Vec<_> = points(&picture.into(), 5).iter().map(|point| point.weight).collect();
         assert_eq!(weights, [1.0, 8.0, 16.0]);
     }
 }

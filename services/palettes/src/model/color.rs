@@ -31,12 +31,7 @@ impl Color {
     /// An opaque colour.
     #[must_use]
     pub const fn rgb(red: u8, green: u8, blue: u8) -> Self {
-        Self {
-            red,
-            green,
-            blue,
-            alpha: None,
-        }
+        Self { red, green, blue, alpha: None }
     }
 
     /// Opacity from 0.0 (clear) to 1.0.
@@ -57,21 +52,13 @@ impl FromStr for Color {
 
     fn from_str(text: &str) -> Result<Self, ColorError> {
         // Ten bytes hold the longest form; more is refused before it is looked at.
-        let digits = text
-            .strip_prefix('#')
-            .filter(|rest| rest.len() <= 8)
-            .ok_or(ColorError)?;
+        let digits = text.strip_prefix('#').filter(|rest| rest.len() <= 8).ok_or(ColorError)?;
         let mut nibbles = [0u8; 8];
         for (slot, digit) in nibbles.iter_mut().zip(digits.chars()) {
             *slot = u8::try_from(digit.to_digit(16).ok_or(ColorError)?).map_err(|_| ColorError)?;
         }
         let [a, b, c, d, e, f, g, h] = nibbles;
-        let long = |red, green, blue, alpha| Self {
-            red,
-            green,
-            blue,
-            alpha,
-        };
+        let long = |red, green, blue, alpha| Self { red, green, blue, alpha };
         match digits.len() {
             3 => Ok(long(a * 17, b * 17, c * 17, None)),
             6 => Ok(long(a * 16 + b, c * 16 + d, e * 16 + f, None)),

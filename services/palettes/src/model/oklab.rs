@@ -24,11 +24,8 @@ static LINEAR: LazyLock<[f64; 256]> = LazyLock::new(|| {
     let mut table = [0.0; 256];
     for (encoded, linear) in (0u8..=255).zip(&mut table) {
         let value = f64::from(encoded) / 255.0;
-        *linear = if value <= 0.04045 {
-            value / 12.92
-        } else {
-            ((value + 0.055) / 1.055).powf(2.4)
-        };
+        *linear =
+            if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) };
     }
     table
 });
@@ -85,11 +82,8 @@ impl From<Color> for Oklab {
     reason = "clamped to 0..=255 first; `as` saturates"
 )]
 fn encode(linear: f64) -> u8 {
-    let value = if linear <= 0.003_130_8 {
-        12.92 * linear
-    } else {
-        1.055 * linear.powf(1.0 / 2.4) - 0.055
-    };
+    let value =
+        if linear <= 0.003_130_8 { 12.92 * linear } else { 1.055 * linear.powf(1.0 / 2.4) - 0.055 };
     (value * 255.0).round().clamp(0.0, 255.0) as u8
 }
 

@@ -1,7 +1,7 @@
 //! A palette, what makes one, and what changes one.
 
 use contracts::ids::{PaletteId, UserId};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Color;
 
@@ -48,14 +48,28 @@ pub struct Draft {
 }
 
 /// What to change; `None` leaves a thing as it is, `Some(None)` takes it away.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Change {
     /// New colours.
     pub colors: Option<Vec<Color>>,
     /// New category.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub category: Option<Option<String>>,
     /// New name.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub name: Option<Option<String>>,
+}
+
+/// Tells `null`, which takes a thing away, from a member that is not there; for use with
+/// `#[serde(default)]`.
+///
+/// # Errors
+/// Those of the value itself.
+pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(from).map(Some)
 }
 
 impl Change {
@@ -86,10 +100,7 @@ pub struct Invalid {
 
 impl Invalid {
     fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            reason: reason.into(),
-        }
+        Self { field: field.into(), reason: reason.into() }
     }
 }
 
@@ -115,11 +126,7 @@ pub fn parse_colors(codes: &[String]) -> Result<Vec<Color>, Vec<Invalid>> {
             )),
         }
     }
-    if wrong.is_empty() {
-        Ok(colors)
-    } else {
-        Err(wrong)
-    }
+    if wrong.is_empty() { Ok(colors) } else { Err(wrong) }
 }
 
 /// A free text as it is stored: outer blanks gone, and nothing left is nothing.
@@ -133,10 +140,7 @@ pub fn tidy(field: &str, text: &str, most: usize) -> Result<Option<String>, Inva
         return Err(Invalid::new(field, "must not contain a NUL character"));
     }
     if text.chars().nth(most).is_some() {
-        return Err(Invalid::new(
-            field,
-            format!("must be at most {most} characters long"),
-        ));
+        return Err(Invalid::new(field, format!("must be at most {most} characters long")));
     }
     Ok((!text.is_empty()).then(|| text.to_owned()))
 }
@@ -145,10 +149,7 @@ pub fn tidy(field: &str, text: &str, most: usize) -> Result<Option<String>, Inva
 /// every run of blanks one space.
 #[must_use]
 pub fn fold(text: &str) -> String {
-    text.split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .to_lowercase()
+    text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
 #[cfg(test)]
@@ -161,11 +162,8 @@ mod tests {
     #[test]
     fn every_wrong_colour_is_named() {
         let codes = ["#FFF", "nope", "#12345678", "#1"].map(str::to_owned);
-        let fields: Vec<_> = parse_colors(&codes)
-            .unwrap_err()
-            .into_iter()
-            .map(|wrong| wrong.field)
-            .collect();
+        let fields: Vec<_> =
+            parse_colors(&codes).unwrap_err().into_iter().map(|wrong| wrong.field).collect();
         assert_eq!(fields, ["color_codes[1]", "color_codes[3]"]);
     }
 
@@ -181,25 +179,23 @@ mod tests {
     #[test]
     fn texts_are_trimmed_limited_and_otherwise_verbatim() {
         assert_eq!(
-            tidy("name", "  '; DROP TABLE x; -- <b>\n ", 100)
-                .unwrap()
-                .unwrap(),
+            tidy("name", "  '; DROP TABLE x; -- <b>\n ", 100).unwrap().unwrap(),
             "'; DROP TABLE x; -- <b>"
         );
         assert_eq!(tidy("name", " \t\n", 100).unwrap(), None);
-        assert_eq!(
-            tidy("name", &"é".repeat(100), 100)
-                .unwrap()
-                .unwrap()
-                .chars()
-                .count(),
-            100
-        );
-        assert_eq!(
-            tidy("name", &"é".repeat(101), 100).unwrap_err().field,
-            "name"
-        );
+        assert_eq!(tidy("name", &"é".repeat(100), 100).unwrap().unwrap().chars().count(), 100);
+        assert_eq!(tidy("name", &"é".repeat(101), 100).unwrap_err().field, "name");
         assert!(tidy("name", "a\0b", 100).is_err());
+    }
+
+    #[test]
+    fn a_change_on_record_still_tells_nothing_from_null() {
+        for name in [None, Some(None), Some(Some("x".to_owned()))] {
+            let change = Change { name, ..Change::default() };
+            let read: Change =
+                serde_json::from_str(&serde_json::to_string(&change).unwrap()).unwrap();
+            assert_eq!(read, change);
+        }
     }
 
     #[test]

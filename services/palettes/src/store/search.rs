@@ -1,0 +1,127 @@
+//! The list of palettes: filters, and pages by id, which grows with time.
+//!
+//! A search near a colour reads, of each cell that the colour's ball touches, only
+//! the newest palettes it needs for the page: the cells are clustered by palette, so
+//! that each is read from its newest end until it has given enough.
+
+use std::fmt::Write as _;
+
+use contracts::ids::{PaletteId, UserId};
+use data::Value;
+
+use super::near;
+use super::rows::COLUMNS;
+use crate::model::{Color, NEAR, Oklab, fold};
+
+/// Which palettes to list.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filter {
+    /// Whose.
+    pub(crate) user: Option<UserId>,
+    /// Of this category, compared folded.
+    pub(crate) category: Option<String>,
+    /// With this text in the name or category, compared folded.
+    pub(crate) text: Option<String>,
+    /// With a colour within [`NEAR`] of this one.
+    pub(crate) near: Option<Color>,
+}
+
+/// The statement that lists a page, and its values. There are few different texts.
+pub(super) fn statement(
+    filter: &Filter,
+    before: Option<PaletteId>,
+    limit: u64,
+) -> (String, Vec<Value>) {
+    let mut values = Values::default();
+    let limit = values.bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    let mut conditions = String::from("p.visible");
+    let mut and = |condition: String| {
+        conditions.push_str(" AND ");
+        conditions.push_str(&condition);
+    };
+    if let Some(before) = before {
+        and(format!("p.id < {}", values.bind(before.get())));
+    }
+    if let Some(user) = filter.user {
+        and(format!("p.user_id = {}", values.bind(user.get())));
+    }
+    if let Some(category) = &filter.category {
+        and(format!("p.category_key = {}", values.bind(fold(category))));
+    }
+    if let Some(text) = &filter.text {
+        and(format!("p.search LIKE {} ESCAPE '\\'", values.bind(contains(&fold(text)))));
+    }
+    if let Some(color) = filter.near {
+        let found = near_each_cell(color.into(), &conditions, &limit, &mut values);
+        conditions = format!("p.id IN ({found})");
+    }
+    let sql = format!(
+        "SELECT {COLUMNS} FROM palettes p WHERE {conditions} ORDER BY p.id DESC LIMIT {limit}"
+    );
+    (sql, values.0)
+}
+
+/// For each cell the newest palettes, as many as a page has, that pass the
+/// conditions and have a colour of that cell near enough.
+fn near_each_cell(lab: Oklab, conditions: &str, limit: &str, values: &mut Values) -> String {
+    let [l, a, b] = [lab.l, lab.a, lab.b].map(|coordinate| values.bind(coordinate));
+    let radius = values.bind(NEAR * NEAR);
+    let mut sql = String::new();
+    for (at, cell) in near::cells(lab, NEAR).into_iter().enumerate() {
+        let cell = values.bind(cell);
+        // Writing to a string cannot fail.
+        let _ = write!(
+            sql,
+            "{}SELECT palette_id FROM (SELECT DISTINCT c.palette_id FROM palette_colors c \
+             JOIN palettes p ON p.id = c.palette_id WHERE c.cell = {cell} AND {conditions} \
+             AND (c.l - {l}) * (c.l - {l}) + (c.a - {a}) * (c.a - {a}) + (c.b - {b}) * (c.b - {b}) <= {radius} \
+             ORDER BY c.palette_id DESC LIMIT {limit}) AS cell{at}",
+            if at > 0 { " UNION " } else { "" },
+        );
+    }
+    sql
+}
+
+/// A LIKE pattern for "has this text somewhere in it", with `\` as the escape.
+fn contains(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in text.chars() {
+        if matches!(c, '\\' | '%' | '_') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}
+
+/// Collects values and hands out their places.
+#[derive(Default)]
+struct Values(Vec<Value>);
+
+impl Values {
+    fn bind(&mut self, value: impl Into<Value>) -> String {
+        self.0.push(value.into());
+        format!("${}", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_take_every_character_for_itself() {
+        assert_eq!(contains(r"50%_\'"), r"%50\%\_\\'%");
+    }
+
+    #[test]
+    fn what_is_asked_for_never_becomes_part_of_the_statement() {
+        let hostile = "'; DROP TABLE palettes; --".to_owned();
+        let filter =
+            Filter { category: Some(hostile.clone()), text: Some(hostile), ..Filter::default() };
+        let (sql, values) = statement(&filter, Some(7.into()), 20);
+        assert!(!sql.contains("DROP"));
+        assert_eq!(values.len(), 4);
+    }
+}
