@@ -1,0 +1,49 @@
+//! What siblings ask of the accounts.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use contracts::accounts::accounts_server::{Accounts as Service, AccountsServer};
+use contracts::accounts::{GetUsersReply, GetUsersRequest, User};
+use rest::Problem;
+use tonic::{Request, Response, Status};
+
+use crate::{Accounts, model, store};
+
+/// The most ids one call may ask for.
+const MOST: usize = 100;
+
+struct Rpc(Arc<Accounts>);
+
+/// The gRPC routes.
+pub(crate) fn routes(accounts: Arc<Accounts>) -> axum::Router {
+    tonic::service::Routes::from(axum::Router::new())
+        .add_service(AccountsServer::new(Rpc(accounts)))
+        .into_axum_router()
+}
+
+#[tonic::async_trait]
+impl Service for Rpc {
+    async fn get_users(
+        &self,
+        request: Request<GetUsersRequest>,
+    ) -> Result<Response<GetUsersReply>, Status> {
+        let ids = request.into_inner().user_ids;
+        if ids.len() > MOST {
+            return Err(Problem::invalid_field("user_ids", "at most 100").into());
+        }
+        let found = store::by_ids(&self.0.db.read(), &ids).await.map_err(Problem::from)?;
+        let found: HashMap<i64, &store::User> =
+            found.iter().map(|user| (user.id().get(), user)).collect();
+        let users = ids.iter().filter_map(|id| found.get(id)).map(|user| User {
+            user_id: user.id().get(),
+            username: if user.is_deleted() {
+                model::DELETED_NAME.to_owned()
+            } else {
+                user.username.clone()
+            },
+            deleted: user.is_deleted(),
+        });
+        Ok(Response::new(GetUsersReply { users: users.collect() }))
+    }
+}

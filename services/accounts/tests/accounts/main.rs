@@ -1,0 +1,12 @@
+//! The accounts through their router, on each engine: every row of the contract, every error.
+
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+
+mod bad_input;
+mod deletion;
+mod house;
+mod keys;
+mod log_in;
+mod profile;
+mod sessions;
+mod sign_up;
