@@ -110,11 +110,7 @@ impl Consumer {
         let Self { work, log } = self;
         tasks.spawn_loop("consumer", move || {
             let run = work.clone().run(log.clone(), stopping.clone());
-            Context {
-                fresh: true,
-                ..Context::background()
-            }
-            .scope(run)
+            Context { fresh: true, ..Context::background() }.scope(run)
         });
     }
 }

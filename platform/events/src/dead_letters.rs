@@ -28,20 +28,7 @@ pub struct DeadLetter {
 }
 
 /// The columns of [`COLUMNS`].
-type Row = (
-    i64,
-    String,
-    i64,
-    String,
-    String,
-    String,
-    i64,
-    String,
-    String,
-    i64,
-    i64,
-    i64,
-);
+type Row = (i64, String, i64, String, String, String, i64, String, String, i64, i64, i64);
 
 const COLUMNS: &str = "id, consumer, seq, event_id, name, event_key, at, payload, error, \
                        attempts, failed_at, replay";
@@ -78,12 +65,7 @@ pub async fn dead_letters(db: &Database) -> Result<Vec<DeadLetter>, DataError> {
 /// # Errors
 /// When the database fails.
 pub async fn replay(db: &Database, id: i64) -> Result<bool, DataError> {
-    change(
-        db,
-        "UPDATE events_dead_letters SET replay = 1 WHERE id = $1",
-        id,
-    )
-    .await
+    change(db, "UPDATE events_dead_letters SET replay = 1 WHERE id = $1", id).await
 }
 
 /// Removes a dead letter for good. False: there is none.

@@ -36,10 +36,7 @@ pub struct LogSettings {
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self {
-            keep: Duration::from_secs(7 * 24 * 3600),
-            buffer: 1024,
-        }
+        Self { keep: Duration::from_secs(7 * 24 * 3600), buffer: 1024 }
     }
 }
 
@@ -57,13 +54,13 @@ pub enum From {
 /// The event log of this machine. Clones share one connection pool and one reader.
 #[derive(Clone)]
 pub struct Log {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(crate) struct Inner {
     db: Database,
     feed: broadcast::Sender<feed::Fed>,
-    head: watch::Receiver<i64>,
+    pub(crate) head: watch::Receiver<i64>,
     _reader: DropGuard,
 }
 
@@ -93,19 +90,9 @@ impl Log {
             head,
             notice,
         )));
-        tokio::spawn(
-            stop.clone()
-                .run_until_cancelled_owned(retention::run(db.clone(), how.keep)),
-        );
-        let inner = Inner {
-            db,
-            feed,
-            head: seen,
-            _reader: stop.drop_guard(),
-        };
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        tokio::spawn(stop.clone().run_until_cancelled_owned(retention::run(db.clone(), how.keep)));
+        let inner = Inner { db, feed, head: seen, _reader: stop.drop_guard() };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Appends events, all or none, in one transaction; those whose id is there already are left
@@ -165,6 +152,11 @@ impl Log {
 
     pub(crate) fn tail(&self, start: Start) -> Tail {
         Tail::new(self.clone(), self.inner.feed.subscribe(), start)
+    }
+
+    #[cfg(test)]
+    pub(crate) async fn prune(&self, keep: Duration) -> Result<(), DataError> {
+        retention::prune(&self.inner.db, keep).await
     }
 
     async fn first_since(&self, at: i64) -> Result<Option<i64>, DataError> {

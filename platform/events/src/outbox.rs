@@ -32,10 +32,8 @@ pub async fn emit_all<K: AsRef<str>, P: Serialize>(
     name: &str,
     events: impl IntoIterator<Item = (K, P)>,
 ) -> Result<(), DataError> {
-    let entries: Result<Vec<Entry>, DataError> = events
-        .into_iter()
-        .map(|(key, payload)| Entry::new(name, key.as_ref(), &payload))
-        .collect();
+    let entries: Result<Vec<Entry>, DataError> =
+        events.into_iter().map(|(key, payload)| Entry::new(name, key.as_ref(), &payload)).collect();
     rows::insert(tx, INTO, &entries?, "").await.map(drop)
 }
 
@@ -52,18 +50,7 @@ pub(crate) async fn waiting(
         db.read().rows(sql, values![limit]).await?;
     Ok(found
         .into_iter()
-        .map(|(seq, id, name, key, at, payload)| {
-            (
-                seq,
-                Entry {
-                    id,
-                    name,
-                    key,
-                    at,
-                    payload,
-                },
-            )
-        })
+        .map(|(seq, id, name, key, at, payload)| (seq, Entry { id, name, key, at, payload }))
         .unzip())
 }
 

@@ -30,11 +30,7 @@ pub fn relay(db: Database, log: Log, tasks: &Tasks) {
     tasks.spawn_loop("relay", move || {
         let work = run(db.clone(), log.clone(), stopping.clone());
         // Read from the primary: a replica would show a commit only at the next poll.
-        Context {
-            fresh: true,
-            ..Context::background()
-        }
-        .scope(work)
+        Context { fresh: true, ..Context::background() }.scope(work)
     });
 }
 

@@ -26,35 +26,14 @@ pub(crate) async fn insert(
     for piece in pieces(entries) {
         let rows: Vec<String> = (0..piece.len() * 5)
             .step_by(5)
-            .map(|n| {
-                format!(
-                    "(${}, ${}, ${}, ${}, ${})",
-                    n + 1,
-                    n + 2,
-                    n + 3,
-                    n + 4,
-                    n + 5
-                )
-            })
+            .map(|n| format!("(${}, ${}, ${}, ${}, ${})", n + 1, n + 2, n + 3, n + 4, n + 5))
             .collect();
         let rows = rows.join(", ");
         let sql =
             format!("{into} (event_id, name, event_key, at, payload) VALUES {rows}{conflict}");
         let values = piece.iter().flat_map(|entry| {
-            let Entry {
-                id,
-                name,
-                key,
-                at,
-                payload,
-            } = entry.clone();
-            [
-                id.into(),
-                name.into(),
-                key.into(),
-                at.into(),
-                payload.into(),
-            ]
+            let Entry { id, name, key, at, payload } = entry.clone();
+            [id.into(), name.into(), key.into(), at.into(), payload.into()]
         });
         new += tx.run(&sql, values).await?;
     }
@@ -66,8 +45,7 @@ pub(crate) async fn delete(tx: &Tx, from: &str, seqs: &[i64]) -> Result<(), Data
     for piece in pieces(seqs) {
         let list: Vec<String> = (1..=piece.len()).map(|n| format!("${n}")).collect();
         let sql = format!("{from} WHERE seq IN ({})", list.join(", "));
-        tx.run(&sql, piece.iter().map(|seq| Value::from(*seq)))
-            .await?;
+        tx.run(&sql, piece.iter().map(|seq| Value::from(*seq))).await?;
     }
     Ok(())
 }
@@ -82,10 +60,7 @@ mod tests {
             let items: Vec<usize> = (0..len).collect();
             let cut: Vec<&[usize]> = pieces(&items).collect();
             assert_eq!(cut.concat(), items);
-            assert!(
-                cut.iter()
-                    .all(|p| p.len().is_power_of_two() && p.len() <= 128)
-            );
+            assert!(cut.iter().all(|p| p.len().is_power_of_two() && p.len() <= 128));
             assert!(cut.len() <= len / 128 + 7);
         }
     }

@@ -44,6 +44,8 @@ enum Halt {
     Lost,
     /// It is somebody else's from here on.
     Away,
+    /// A test wants it dead.
+    Dead,
 }
 
 impl Drive {
@@ -65,6 +67,7 @@ impl Drive {
                 Ok(()) => {}
                 Err(Halt::Ended) => return self.count(),
                 Err(Halt::Away) => break,
+                Err(Halt::Dead) => return drop(self.progress.send_replace(Progress::Dead)),
                 Err(Halt::Lost) => match store::load(&self.engine.db, self.saga.id).await {
                     // A commit whose success this driver did not hear of.
                     Ok(Some(found)) if found.owner == self.saga.owner => {
@@ -280,7 +283,7 @@ impl Drive {
             }
             Err(NotDone::Step(error)) => Ok(Err(error)),
             Err(NotDone::Lost) => Err(Halt::Lost),
-            Err(NotDone::Crashed) => Err(Halt::Away),
+            Err(NotDone::Crashed) => Err(Halt::Dead),
         }
     }
 
@@ -303,7 +306,7 @@ impl Drive {
     }
 
     fn strike(&self, n: usize, point: Point) -> Result<(), Halt> {
-        local::strike(&self.engine, self.key(n), point).map_err(|_| Halt::Away)
+        local::strike(&self.engine, self.key(n), point).map_err(|_| Halt::Dead)
     }
 
     fn count(&self) {

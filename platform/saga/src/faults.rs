@@ -46,20 +46,27 @@ pub struct Reached {
 pub struct Faults {
     dies: Arc<dyn Fn(&Reached) -> bool + Send + Sync>,
     reached: Arc<AtomicUsize>,
+    died: Arc<AtomicUsize>,
 }
 
 impl Faults {
     /// Dies wherever `dies` says so.
     pub fn new(dies: impl Fn(&Reached) -> bool + Send + Sync + 'static) -> Self {
-        Self { dies: Arc::new(dies), reached: Arc::default() }
+        Self { dies: Arc::new(dies), reached: Arc::default(), died: Arc::default() }
     }
 
-    /// Dies once, at the `n`th point reached, counted from 0. With `n` rising until
-    /// [`Faults::reached`] is no more than `n`, every point has been tried.
+    /// Dies once, at the `n`th point reached, counted from 0. With `n` rising
+    /// until nobody has [`Faults::died`], every point has been tried.
     #[must_use]
     pub fn at(n: usize) -> Self {
         let count = AtomicUsize::new(0);
         Self::new(move |_| count.fetch_add(1, Ordering::SeqCst) == n)
+    }
+
+    /// Whether a driver has died.
+    #[must_use]
+    pub fn died(&self) -> bool {
+        self.died.load(Ordering::SeqCst) > 0
     }
 
     /// How many points have been reached.
@@ -70,7 +77,9 @@ impl Faults {
 
     pub(crate) fn strike(&self, reached: &Reached) -> bool {
         self.reached.fetch_add(1, Ordering::SeqCst);
-        (self.dies)(reached)
+        let dies = (self.dies)(reached);
+        self.died.fetch_add(usize::from(dies), Ordering::SeqCst);
+        dies
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) async fn run(engine: Engine) {
 }
 
 /// Drives what is due, as far as there is room.
-async fn take_up(engine: &Engine, free: &Arc<Semaphore>) -> Result<(), DataError> {
+pub(crate) async fn take_up(engine: &Engine, free: &Arc<Semaphore>) -> Result<(), DataError> {
     let kinds: Vec<(&str, i64)> = engine.kinds.keys().copied().collect();
     let due = store::due(&engine.db, &kinds, engine.now(), free.available_permits()).await?;
     for saga in due {

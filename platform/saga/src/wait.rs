@@ -37,6 +37,8 @@ pub(crate) enum Progress {
     Ended(Result<String, Problem>),
     /// Not driven here any more: the row will tell.
     Away,
+    /// A test killed the driver, and its caller with it.
+    Dead,
 }
 
 impl Progress {
@@ -54,6 +56,7 @@ impl Progress {
             Self::Ended(answer) => Some(answer),
             Self::PastPivot(state) if until != Until::End => Some(Ok(state)),
             Self::Begun(state) if until == Until::Begun => Some(Ok(state)),
+            Self::Dead => Some(Err(gave_up())),
             _ => None,
         }
     }
@@ -182,7 +185,7 @@ async fn start(
         let ended = match begun {
             Ok(Begun::New(saga)) => {
                 if local::strike(&engine, first, Point::Recorded).is_err() {
-                    Progress::Away
+                    Progress::Dead
                 } else {
                     return Drive::new(engine, kind, saga, progress).run().await;
                 }
@@ -200,7 +203,8 @@ async fn start(
                 }
                 Progress::Ended(Err(gave_up()))
             }
-            Err(NotDone::Lost | NotDone::Crashed) => Progress::Away,
+            Err(NotDone::Lost) => Progress::Away,
+            Err(NotDone::Crashed) => Progress::Dead,
         };
         progress.send_replace(ended);
         return;

@@ -110,12 +110,7 @@ impl Work {
             Err(HandlerError::Unavailable(_)) => Ok(()),
             Err(error) => {
                 let error = error.to_string();
-                tracing::warn!(
-                    consumer = &*self.name,
-                    id,
-                    error,
-                    "dead letter failed again"
-                );
+                tracing::warn!(consumer = &*self.name, id, error, "dead letter failed again");
                 let sql = "UPDATE events_dead_letters SET replay = 0, error = $1, \
                            attempts = attempts + 1, failed_at = $2 WHERE id = $3";
                 self.db

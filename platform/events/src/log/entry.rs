@@ -73,13 +73,6 @@ impl From<Row> for Recorded {
             tracing::error!(seq, %error, "a payload in the log is no JSON");
             serde_json::Value::Null
         });
-        Self {
-            seq,
-            id,
-            name,
-            key,
-            at,
-            payload,
-        }
+        Self { seq, id, name, key, at, payload }
     }
 }

@@ -37,10 +37,7 @@ pub(super) async fn run(
                 for event in events {
                     let after = std::mem::replace(&mut seen, event.seq);
                     // Nobody listening is no error.
-                    let _ = feed.send(Fed {
-                        after,
-                        event: Arc::new(event),
-                    });
+                    let _ = feed.send(Fed { after, event: Arc::new(event) });
                 }
                 head.send_if_modified(|head| std::mem::replace(head, seen) != seen);
                 if more {

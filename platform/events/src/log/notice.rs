@@ -18,10 +18,7 @@ const POLL: Duration = Duration::from_millis(25);
 /// Tells when the log may have grown.
 #[derive(Debug)]
 pub(super) enum Notice {
-    File {
-        wal: PathBuf,
-        last: Option<SystemTime>,
-    },
+    File { wal: PathBuf, last: Option<SystemTime> },
     Poll,
 }
 
@@ -32,10 +29,7 @@ impl Notice {
         };
         let path = path.strip_prefix("//").unwrap_or(path);
         let path = path.split_once('?').map_or(path, |(path, _)| path);
-        Self::File {
-            wal: format!("{path}-wal").into(),
-            last: None,
-        }
+        Self::File { wal: format!("{path}-wal").into(), last: None }
     }
 
     /// Returns when something may have been appended since the last time.
@@ -45,13 +39,9 @@ impl Notice {
             Self::File { wal, last } => loop {
                 tokio::time::sleep(EVERY).await;
                 // Does not block: the file is open in this process, its inode in memory.
-                let changed = std::fs::metadata(&*wal)
-                    .and_then(|file| file.modified())
-                    .ok();
+                let changed = std::fs::metadata(&*wal).and_then(|file| file.modified()).ok();
                 let recent = changed.is_some_and(|at| {
-                    SystemTime::now()
-                        .duration_since(at)
-                        .is_ok_and(|age| age < TICK)
+                    SystemTime::now().duration_since(at).is_ok_and(|age| age < TICK)
                 });
                 if std::mem::replace(last, changed) != changed || recent {
                     return;

@@ -15,16 +15,10 @@ pub(super) async fn append(db: &Database, entries: Vec<Entry>) -> Result<u64, Da
             if engine == Engine::Postgres {
                 // Numbers are given before a commit: without this a reader could see n + 1 before
                 // n, and go on without n. SQLite has one writer at a time anyway.
-                tx.run("LOCK TABLE log IN EXCLUSIVE MODE", values![])
-                    .await?;
+                tx.run("LOCK TABLE log IN EXCLUSIVE MODE", values![]).await?;
             }
-            rows::insert(
-                tx,
-                "INSERT INTO log",
-                &entries,
-                " ON CONFLICT (event_id) DO NOTHING",
-            )
-            .await
+            rows::insert(tx, "INSERT INTO log", &entries, " ON CONFLICT (event_id) DO NOTHING")
+                .await
         })
     })
     .await

@@ -42,14 +42,7 @@ impl Tail {
             Start::After(seq) => (seq, None),
             Start::Since(at) => (0, Some(at)),
         };
-        Self {
-            log,
-            feed,
-            since,
-            last,
-            behind: true,
-            reread: VecDeque::new(),
-        }
+        Self { log, feed, since, last, behind: true, reread: VecDeque::new() }
     }
 
     /// The next event. May be dropped while it waits: nothing is lost.
