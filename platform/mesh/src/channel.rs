@@ -10,7 +10,6 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
-use hyper::upgrade::OnUpgrade;
 use telemetry::{Context, headers, parse_timeout};
 use tokio::time::{Instant, timeout_at};
 use tonic::metadata::MetadataValue;
@@ -24,8 +23,8 @@ use crate::remote::{self, is_idempotent};
 use crate::serve::{SECRET, SERVICE};
 use crate::service::Service;
 use crate::settings::MeshSettings;
+use crate::transport::Way;
 use crate::transport::outgoing::Outgoing;
-use crate::transport::{Way, upgrade::join};
 
 /// Says that a request may be repeated although its method does not (see [`idempotent`]). Never
 /// taken over from a client: only who knows the service can say so.
@@ -35,7 +34,8 @@ const MARK: &str = "x-atelier-idempotent";
 /// A channel to a service. Cheap to clone; a [`tower::Service`] that is always ready, so generated
 /// tonic clients stand on it.
 ///
-/// The call runs in a child of the present [`Context`]. Its deadline is the nearest of the
+/// The call runs in a child of the [`Context`] in the request's extensions, or else of the present
+/// one. Its deadline is the nearest of the
 /// context's, the request's `grpc-timeout`, and `mesh.call_timeout_ms` when there is neither.
 #[derive(Clone)]
 pub struct Channel {
@@ -89,7 +89,9 @@ impl Channel {
     /// response, such as those of an upgrade, pass untouched.
     ///
     /// # Errors
-    /// [`Error`] if the service gave no answer; whatever it answered is `Ok`.
+    /// [`Error`] if the service gave no answer; whatever it answered is `Ok`. A response of status
+    /// 101 either is of a service of this process, which takes the caller's connection over itself,
+    /// or carries the instance's `hyper::upgrade::OnUpgrade`, to be joined to the caller's.
     pub async fn send(&self, request: Request<Body>) -> Result<Response, Error> {
         self.route.send(request).await
     }
@@ -109,10 +111,10 @@ impl Channel {
 }
 
 impl Route {
-    async fn send(&self, request: Request<Body>) -> Result<Response, Error> {
+    async fn send(&self, mut request: Request<Body>) -> Result<Response, Error> {
         let now = Instant::now();
         let call = Call::begin(&self.service.name, &self.service.meters, now);
-        let context = self.context(&request, now);
+        let context = self.context(&mut request, now);
         let answer = match self.service.door.get() {
             Some(door) => door.enter(context, request).await,
             None => self.send_away(context, request, now).await,
@@ -138,9 +140,6 @@ impl Route {
         let marked = parts.headers.remove(IDEMPOTENT).is_some();
         let idempotent = marked || is_idempotent(&parts.method);
         let way = Way::of(&parts, grpc);
-        // A local service takes this over itself; for one elsewhere it is done here.
-        let caller =
-            if way == Way::Upgrade { parts.extensions.remove::<OnUpgrade>() } else { None };
         let key = match &self.policy {
             Policy::ConsistentHash(name) => parts.headers.get(name).map(|v| hash(v.as_bytes())),
             _ => None,
@@ -157,14 +156,10 @@ impl Route {
             let request = remote::Request { parts, body, way, idempotent, deadline };
             self.service.remote.send(request, &choice).await
         };
-        let mut answer = match deadline {
+        match deadline {
             Some(deadline) => timeout_at(deadline, sent).await.unwrap_or_else(|_| Err(late())),
             None => sent.await,
-        };
-        if let (Some(caller), Ok(response)) = (caller, &mut answer) {
-            join(caller, response);
         }
-        answer
     }
 
     /// What a sibling's door reads.
@@ -178,8 +173,9 @@ impl Route {
     }
 
     /// The context in which the service works.
-    fn context(&self, request: &Request<Body>, now: Instant) -> Context {
-        let mut context = Context::current().unwrap_or_else(Context::background);
+    fn context(&self, request: &mut Request<Body>, now: Instant) -> Context {
+        let given = request.extensions_mut().remove::<Context>();
+        let mut context = given.or_else(Context::current).unwrap_or_else(Context::background);
         context.trace = context.trace.child();
         let asked = request
             .headers()

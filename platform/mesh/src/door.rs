@@ -64,7 +64,7 @@ impl Door {
                     );
                     metrics::counter!("mesh_panics_total", "service" => self.service.to_string())
                         .increment(1);
-                    error::internal(grpc)
+                    error::panicked(grpc)
                 }
             }
         });

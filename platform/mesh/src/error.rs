@@ -7,10 +7,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use telemetry::Context;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use rest::Problem;
 
 /// Marks a response that the door of a service gave, not the service; its value is the kind.
 pub(crate) const ERROR: HeaderName = HeaderName::from_static("x-atelier-mesh-error");
@@ -57,17 +56,9 @@ pub struct Error {
 
 impl Error {
     pub(crate) fn new(kind: Kind, service: &Arc<str>, retry_after: u64) -> Self {
-        let detail = detail(kind, service);
-        let status = match kind {
-            Kind::Deadline => tonic::Status::deadline_exceeded(detail),
-            Kind::Unavailable | Kind::Busy | Kind::Broken => tonic::Status::unavailable(detail),
-        };
-        Self {
-            kind,
-            service: service.clone(),
-            retry_after: retry_after.max(1),
-            status: Box::new(status),
-        }
+        let retry_after = retry_after.max(1);
+        let status = Box::new(problem(kind, service, retry_after).into());
+        Self { kind, service: service.clone(), retry_after, status }
     }
 
     /// What happened.
@@ -80,15 +71,6 @@ impl Error {
     #[must_use]
     pub fn service(&self) -> &str {
         &self.service
-    }
-
-    /// The HTTP status this is answered with: 503, or 504 for a deadline.
-    #[must_use]
-    pub fn status(&self) -> StatusCode {
-        match self.kind {
-            Kind::Deadline => StatusCode::GATEWAY_TIMEOUT,
-            Kind::Unavailable | Kind::Busy | Kind::Broken => StatusCode::SERVICE_UNAVAILABLE,
-        }
     }
 
     /// Seconds after which trying again makes sense, at least 1.
@@ -127,14 +109,23 @@ impl std::error::Error for Error {
     }
 }
 
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        problem(error.kind, &error.service, error.retry_after)
+    }
+}
+
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let status = self.status();
-        let mut response = problem(status, &detail(self.kind, &self.service));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after));
-        }
-        response
+        Problem::from(self).into_response()
+    }
+}
+
+fn problem(kind: Kind, service: &str, retry_after: u64) -> Problem {
+    let detail = detail(kind, service);
+    match kind {
+        Kind::Deadline => Problem::timed_out(detail),
+        Kind::Unavailable | Kind::Busy | Kind::Broken => Problem::unavailable(retry_after, detail),
     }
 }
 
@@ -148,31 +139,46 @@ fn detail(kind: Kind, service: &str) -> String {
 }
 
 /// What is answered when a handler panicked: nothing of what it said.
-pub(crate) fn internal(grpc: bool) -> Response {
-    const DETAIL: &str = "something went wrong here";
+pub(crate) fn panicked(grpc: bool) -> Response {
     if grpc {
-        tonic::Status::internal(DETAIL).into_http()
+        tonic::Status::from(Problem::internal()).into_http()
     } else {
-        problem(StatusCode::INTERNAL_SERVER_ERROR, DETAIL)
+        Problem::internal().into_response()
     }
 }
 
-/// A problem document of the public contract.
-pub(crate) fn problem(status: StatusCode, detail: &str) -> Response {
-    let request_id = Context::with_current(|c| c.request_id.clone());
-    let body = serde_json::json!({
-        "type": "about:blank",
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
-        "detail": detail,
-        "message": "failure",
-        "error": detail,
-        "request_id": request_id.as_deref(),
-    });
-    let mut response = Response::new(Body::from(body.to_string()));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    response
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::StatusCode;
+
+    fn error(kind: Kind) -> Error {
+        Error::new(kind, &"palettes".into(), 7)
+    }
+
+    #[test]
+    fn an_error_crosses_the_network_and_is_the_same() {
+        for kind in [Kind::Unavailable, Kind::Busy, Kind::Deadline, Kind::Broken] {
+            let response = error(kind).to_response();
+            let back = Error::from_headers(&"palettes".into(), response.headers()).unwrap();
+            assert_eq!(back.kind(), kind);
+            if kind != Kind::Deadline {
+                assert_eq!(back.retry_after(), 7);
+            }
+        }
+        assert!(Error::from_headers(&"palettes".into(), &HeaderMap::new()).is_none());
+    }
+
+    #[test]
+    fn rest_and_grpc_callers_see_the_same_problem() {
+        for (kind, status) in [
+            (Kind::Busy, StatusCode::SERVICE_UNAVAILABLE),
+            (Kind::Deadline, StatusCode::GATEWAY_TIMEOUT),
+        ] {
+            let problem = Problem::from(error(kind));
+            assert_eq!(problem.status(), status);
+            let seen = tonic::Status::from_error(Box::new(error(kind)));
+            assert_eq!(Problem::from(seen), problem);
+        }
+    }
 }

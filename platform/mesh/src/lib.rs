@@ -23,6 +23,7 @@ mod transport;
 mod view;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -31,7 +32,6 @@ use axum::Router;
 pub use channel::{Channel, IDEMPOTENT, idempotent};
 pub use error::{Error, Kind};
 pub use policy::Policy;
-pub use registry::Registration;
 pub use serve::serve;
 pub use settings::MeshSettings;
 pub use transport::io::{Dial, Stream};
@@ -39,7 +39,7 @@ pub use view::{Circuit, InstanceView, ServiceView};
 
 use clock::Clock;
 use door::Door;
-use registry::{Registry, RegistryError};
+use registry::{Registration, Registry, RegistryError};
 use remote::instance::Tuning;
 use service::Service;
 use tasks::Tasks;
@@ -63,6 +63,7 @@ struct Shared {
     settings: Arc<MeshSettings>,
     dialer: Dialer,
     tuning: Tuning,
+    registries: OnceLock<Vec<String>>,
     registration: OnceLock<Registration>,
     /// A service was installed.
     installed: Notify,
@@ -91,6 +92,7 @@ impl Mesh {
             dialer,
             tuning: Tuning::new(Clock::begin(), &settings),
             settings: Arc::new(settings),
+            registries: OnceLock::new(),
             registration: OnceLock::new(),
             installed: Notify::new(),
             services: Mutex::default(),
@@ -113,16 +115,32 @@ impl Mesh {
 
     /// Learns from the registries at `addresses` (`host:port`) which instances there are, and
     /// goes on learning until the process stops. One registry is asked at a time; while none
-    /// answers, what is known stays.
-    pub fn follow(&self, addresses: &[String], tasks: &Tasks) {
-        registry::follow(self.clone(), addresses, tasks);
+    /// answers, what is known stays. To be called once.
+    pub fn follow(&self, addresses: Vec<String>, tasks: &Tasks) {
+        registry::follow(self.clone(), &addresses, tasks);
+        // A second call follows, too, but registers nowhere new.
+        drop(self.shared.registries.set(addresses));
     }
 
-    /// Lists every service of this process, also those installed later, in each of the registries
-    /// at `addresses`: a heartbeat every second, and a leave when the process drains or stops. A
-    /// registry that is away is told when it is back.
-    pub fn register(&self, registration: Registration, addresses: &[String], tasks: &Tasks) {
-        registry::announce(self, &registration, addresses, tasks);
+    /// Lists in each of the registries that are followed every service of this process, also
+    /// those installed later, and `more`: a heartbeat every second, and a leave when the process
+    /// drains or stops. A registry that is away is told when it is back.
+    ///
+    /// Siblings are told to call `mesh.advertise`, or else `private`.
+    pub fn register<S: Into<String>>(
+        &self,
+        private: SocketAddr,
+        version: &str,
+        more: impl IntoIterator<Item = S>,
+        tasks: &Tasks,
+    ) {
+        let host = self.shared.settings.advertise.clone().unwrap_or_else(|| private.to_string());
+        if private.ip().is_unspecified() && self.shared.settings.advertise.is_none() {
+            tracing::warn!(host, "siblings elsewhere cannot call this address: set mesh.advertise");
+        }
+        let services = more.into_iter().map(|name| canonical_name(&name.into())).collect();
+        let registration = Registration { host, version: version.to_string(), services };
+        registry::announce(self, &registration, tasks);
         // A second registration changes only what `instances` calls this process.
         drop(self.shared.registration.set(registration));
     }

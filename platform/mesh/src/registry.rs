@@ -9,8 +9,7 @@ mod follow;
 
 use serde::Deserialize;
 
-pub use announce::Registration;
-pub(crate) use announce::announce;
+pub(crate) use announce::{Registration, announce};
 pub(crate) use client::{Registry, RegistryError};
 pub(crate) use follow::follow;
 

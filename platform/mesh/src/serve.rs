@@ -15,13 +15,14 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use rest::Problem;
 use subtle::ConstantTimeEq;
 use tasks::Tasks;
 use telemetry::{Context, headers};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::Mesh;
-use crate::error::{self, Error, Kind};
+use crate::error::{Error, Kind};
 
 /// Which service of the process is called.
 pub(crate) const SERVICE: HeaderName = HeaderName::from_static("x-atelier-service");
@@ -30,8 +31,9 @@ pub(crate) const SECRET: HeaderName = HeaderName::from_static("x-atelier-mesh-se
 
 /// Streams a sibling may have open on one HTTP/2 connection.
 const STREAMS: u32 = 4096;
-/// A header block that takes longer is given up.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A header block that takes longer is given up. An idle connection counts as one, so this is
+/// longer than siblings keep theirs.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Answers siblings at `listener` until the process stops: then it goes on for
 /// `mesh.drain_grace_ms`, takes no new connections, and finishes what runs.
@@ -105,7 +107,8 @@ async fn answer(mesh: &Mesh, mut request: Request<Incoming>) -> Response {
     };
     let secret = request.headers_mut().remove(SECRET);
     if !is_sibling(&mesh.shared.settings.secret, secret.as_ref()) {
-        return error::problem(StatusCode::UNAUTHORIZED, "this address is for siblings");
+        let detail = "this address is for siblings";
+        return Problem::new(StatusCode::UNAUTHORIZED, detail).into_response();
     }
     let service = name.to_str().ok().and_then(|name| mesh.known(name));
     let Some(door) = service.as_ref().and_then(|s| s.door.get()) else {
@@ -130,7 +133,7 @@ fn unnamed(mesh: &Mesh, path: &str) -> Response {
             response.headers_mut().insert(header::CONTENT_TYPE, text);
             response
         }
-        _ => error::problem(StatusCode::NOT_FOUND, "no service was named"),
+        _ => Problem::not_found("no service was named").into_response(),
     }
 }
 

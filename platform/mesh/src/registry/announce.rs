@@ -1,62 +1,49 @@
 //! How this process is listed: a heartbeat every second for each service it holds, at every
 //! registry, and a graceful leave.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
 use tasks::Tasks;
-use tokio::time::MissedTickBehavior;
 
 use crate::Mesh;
 use crate::registry::client::Registry;
 
 /// Between two heartbeats; three missed ones are a death.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+/// Until a registry that was away is tried again.
+const RETRY: Duration = Duration::from_millis(200);
 /// A registry that does not answer by then has missed this one.
 const WITHIN: Duration = Duration::from_millis(900);
 
 /// What this process tells the registries of itself.
 #[derive(Clone, Debug)]
-pub struct Registration {
+pub(crate) struct Registration {
     /// `host:port` at which siblings reach the private address.
-    pub host: String,
-    /// The version that runs.
-    pub version: String,
-    /// Where it runs.
-    pub zone: String,
-    /// Its share of the requests, relative to the others; at least 1.
-    pub weight: u32,
+    pub(crate) host: String,
+    pub(crate) version: String,
+    /// Services besides those that were installed in the mesh.
+    pub(crate) services: Vec<String>,
 }
 
 impl Registration {
-    /// This version at `host`, with weight 1.
-    #[must_use]
-    pub fn at(host: impl Into<String>) -> Self {
-        let version = env!("CARGO_PKG_VERSION").to_string();
-        Self { host: host.into(), version, zone: String::new(), weight: 1 }
+    fn of(&self, service: &str) -> Value {
+        json!({ "serviceName": service, "host": self.host, "version": self.version })
     }
 
-    fn of(&self, service: &str) -> Value {
-        json!({
-            "serviceName": service,
-            "host": self.host,
-            "version": self.version,
-            "weight": self.weight.max(1),
-            "zone": self.zone,
-        })
+    /// Every service of this process, each once.
+    fn services(&self, mesh: &Mesh) -> BTreeSet<String> {
+        let installed = mesh.all().into_iter().filter(|s| s.door.get().is_some());
+        installed.map(|s| s.name.to_string()).chain(self.services.iter().cloned()).collect()
     }
 }
 
-/// Announces every service of this process at each of `registries` until it drains or stops.
-pub(crate) fn announce(
-    mesh: &Mesh,
-    registration: &Registration,
-    registries: &[String],
-    tasks: &Tasks,
-) {
-    for address in registries {
+/// Announces every service of this process at each registry until it drains or stops.
+pub(crate) fn announce(mesh: &Mesh, registration: &Registration, tasks: &Tasks) {
+    for address in mesh.shared.registries.get().into_iter().flatten() {
         let (mesh, registration, address) = (mesh.clone(), registration.clone(), address.clone());
         let stopping = tasks.stopping();
         tasks.spawn_loop("registration", move || {
@@ -80,27 +67,26 @@ pub(crate) fn announce(
 }
 
 async fn beat(mesh: &Mesh, registration: &Registration, registry: &Registry) {
-    let mut ticks = tokio::time::interval(HEARTBEAT);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut listed = true;
     loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            // A service that was just installed need not wait for the next tick.
-            () = mesh.shared.installed.notified() => {}
-        }
         let now = tell(mesh, registration, registry, Method::POST).await;
         if now != listed {
             let registry = registry.address();
             if now {
                 tracing::info!(registry, "registered");
             } else {
-                tracing::warn!(
+                tracing::info!(
                     registry,
                     "the registry does not answer; serving goes on without it"
                 );
             }
             listed = now;
+        }
+        let pause = if listed { HEARTBEAT } else { RETRY };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            // A service that was just installed need not wait.
+            () = mesh.shared.installed.notified() => {}
         }
     }
 }
@@ -112,9 +98,8 @@ async fn tell(
     registry: &Registry,
     method: Method,
 ) -> bool {
-    let services = mesh.all().into_iter().filter(|s| s.door.get().is_some());
-    let told = services.map(|service| {
-        let (body, method) = (registration.of(&service.name), method.clone());
+    let told = registration.services(mesh).into_iter().map(|service| {
+        let (body, method) = (registration.of(&service), method.clone());
         async move {
             let told = registry.ask(method, "/service", Some(&body), WITHIN).await;
             if let Err(error) = &told {

@@ -4,18 +4,13 @@
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderMap, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, Request, Response, Version, header};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::copy_bidirectional_with_sizes;
 
 use crate::transport::outgoing::Outgoing;
 use crate::transport::{Endpoint, Failure};
-
-/// What is on its way in one direction of an upgraded connection, at most.
-const BUFFER: usize = 4 * 1024;
 
 /// Whether a request wants to change the protocol of its connection.
 pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
@@ -45,18 +40,4 @@ pub(super) async fn send(
     *request.headers_mut() = parts.headers.clone();
     request.headers_mut().entry(header::HOST).or_insert_with(|| endpoint.host.clone());
     sender.send_request(request).await.map_err(broken)
-}
-
-/// Joins the caller's connection to the instance's once both have changed their protocol.
-pub(crate) fn join<B>(caller: OnUpgrade, response: &mut Response<B>) {
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return;
-    }
-    let Some(instance) = response.extensions_mut().remove::<OnUpgrade>() else { return };
-    tokio::spawn(async move {
-        let (Ok(caller), Ok(instance)) = tokio::join!(caller, instance) else { return };
-        let (mut caller, mut instance) = (TokioIo::new(caller), TokioIo::new(instance));
-        // An end is an end, whichever side it came from and however.
-        drop(copy_bidirectional_with_sizes(&mut caller, &mut instance, BUFFER, BUFFER).await);
-    });
 }
