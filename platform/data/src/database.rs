@@ -1,23 +1,26 @@
 //! One open database: the only place where transactions begin.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait,
-};
+use sea_orm::{DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use telemetry::Context;
 use tokio::sync::watch;
 use tokio::task::JoinError;
+use tokio::time::timeout;
 use tracing::Instrument;
 
 use crate::measure::Measure;
+use crate::servers::Servers;
 use crate::{
     BoxFuture, DataError, DataSettings, Engine, Migration, Reader, Sql, Tx, migration, postgres,
-    settings, sqlite,
+    sqlite,
 };
+
+/// No transaction stays open longer: it would keep all others from writing.
+const LONGEST: Duration = Duration::from_secs(30);
+/// Migrations may rewrite large tables.
+const LONGEST_MIGRATION: Duration = Duration::from_secs(3600);
 
 /// One open database; cheap to clone.
 #[derive(Clone)]
@@ -28,10 +31,7 @@ pub struct Database {
 struct Inner {
     engine: Engine,
     name: String,
-    writer: DatabaseConnection,
-    reader: DatabaseConnection,
-    replicas: Vec<DatabaseConnection>,
-    turn: AtomicUsize,
+    servers: Arc<Servers>,
     committed: watch::Sender<u64>,
     measure: Arc<Measure>,
 }
@@ -47,64 +47,52 @@ impl Database {
         migrations: &[&[Migration]],
     ) -> Result<Self, DataError> {
         let engine = settings.engine()?;
-        let (name, shown, writer, reader, replicas) = match engine {
+        let (name, servers) = match engine {
             Engine::Sqlite => {
                 let path = sqlite::path(settings);
-                let name = path
-                    .file_stem()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned();
-                let pools = sqlite::open(settings, migrations).await?;
-                let shown = format!("the database {}", path.display());
-                (name, shown, pools.writer, pools.reader, Vec::new())
+                let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                (name, sqlite::open(settings, migrations).await?)
             }
             Engine::Postgres => {
-                let pools = postgres::open(settings).await?;
-                let shown = format!("the database {}", settings::masked(&settings.primary));
-                let name = postgres::name(&settings.primary);
-                (name, shown, pools.writer, pools.reader, pools.replicas)
+                (postgres::name(&settings.primary), postgres::open(settings).await?)
             }
         };
-        let measure = Arc::new(Measure::new(engine, name.clone()));
         let inner = Inner {
             engine,
+            measure: Arc::new(Measure::new(engine, name.clone())),
             name,
-            writer,
-            reader,
-            replicas,
-            turn: AtomicUsize::new(0),
+            servers: Arc::new(servers),
             committed: watch::Sender::new(0),
-            measure,
         };
-        let database = Self {
-            inner: Arc::new(inner),
-        };
-        database.migrate(migrations, &shown).await?;
+        let database = Self { inner: Arc::new(inner) };
+        database.migrate(migrations).await?;
         Ok(database)
     }
 
-    async fn migrate(&self, migrations: &[&[Migration]], shown: &str) -> Result<(), DataError> {
+    async fn migrate(&self, migrations: &[&[Migration]]) -> Result<(), DataError> {
+        let primary = self.inner.servers.primary();
+        let shown = format!("the database {}", primary.shown);
         let engine = self.engine();
         let exists = match engine {
             Engine::Sqlite => sqlite::HAS_MIGRATIONS,
             Engine::Postgres => postgres::HAS_MIGRATIONS,
         };
-        let applied = migration::applied(&self.inner.writer, exists).await?;
-        if migration::missing(&applied, migrations, shown)?.is_empty() {
+        let applied = migration::applied(&primary.reader, exists)
+            .await
+            .map_err(|error| DataError::Startup(format!("cannot read {shown}: {error}")))?;
+        if migration::missing(&applied, migrations, &shown)?.is_empty() {
             return Ok(());
         }
         let lists: Vec<Vec<Migration>> = migrations.iter().map(|list| list.to_vec()).collect();
-        let database = shown.to_owned();
+        let database = shown.clone();
         let result: Result<(), DataError> = self
-            .write(move |tx| {
+            .write_within(LONGEST_MIGRATION, move |tx| {
                 Box::pin(async move {
                     if engine == Engine::Postgres {
                         // Steps may take long; the lock ends with the transaction.
                         tx.run("SET LOCAL statement_timeout = 0", []).await?;
                         tx.run("SET LOCAL lock_timeout = '60s'", []).await?;
-                        tx.run("SELECT pg_advisory_xact_lock(4702394921427289928)", [])
-                            .await?;
+                        tx.run("SELECT pg_advisory_xact_lock(4702394921427289928)", []).await?;
                     }
                     let lists: Vec<&[Migration]> = lists.iter().map(Vec::as_slice).collect();
                     migration::apply(tx, engine, &lists, &database, exists).await
@@ -136,16 +124,26 @@ impl Database {
     /// one would wait for the outer one, and fail after 5 s.
     ///
     /// # Errors
-    /// What `work` answered; [`DataError::Unavailable`] when no connection was free within 5 s or
-    /// the database went away; [`DataError::Busy`] when another process held SQLite's lock for
-    /// 5 s; whatever a deferred constraint says at the commit.
+    /// What `work` answered; [`DataError::Unavailable`] when no connection was free within some
+    /// seconds, when the database went away, or when `work` took 30 s; [`DataError::Busy`] when
+    /// another process held SQLite's lock for 5 s; whatever a deferred constraint says at the
+    /// commit.
     pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
     where
         F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
         T: Send + 'static,
         E: From<DataError> + Send + 'static,
     {
-        match self.write_caught(work).await {
+        self.write_within(LONGEST, work).await
+    }
+
+    async fn write_within<T, E, F>(&self, longest: Duration, work: F) -> Result<T, E>
+    where
+        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<DataError> + Send + 'static,
+    {
+        match self.spawn(longest, work).await {
             Ok(result) => result,
             Err(gone) if gone.is_panic() => std::panic::resume_unwind(gone.into_panic()),
             Err(_) => Err(DataError::Unavailable("the process is stopping".into()).into()),
@@ -159,8 +157,17 @@ impl Database {
         T: Send + 'static,
         E: From<DataError> + Send + 'static,
     {
+        self.spawn(LONGEST, work).await
+    }
+
+    async fn spawn<T, E, F>(&self, longest: Duration, work: F) -> Result<Result<T, E>, JoinError>
+    where
+        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<DataError> + Send + 'static,
+    {
         let inner = Arc::clone(&self.inner);
-        let task = async move { inner.transaction(work).await }.in_current_span();
+        let task = async move { inner.transaction(longest, work).await }.in_current_span();
         match Context::current() {
             Some(context) => tokio::spawn(context.scope(task)).await,
             None => tokio::spawn(task).await,
@@ -170,16 +177,10 @@ impl Database {
     /// Connections to read from; see [`Reader`] for what they see.
     #[must_use]
     pub fn read(&self) -> Reader {
-        let inner = &self.inner;
-        let replica = match inner.replicas.len() {
-            0 => None,
-            _ if Context::with_current(|context| context.fresh) == Some(true) => None,
-            n => Some(inner.replicas[inner.turn.fetch_add(1, Ordering::Relaxed) % n].clone()),
-        };
         Reader {
-            replica,
-            primary: inner.reader.clone(),
-            measure: Arc::clone(&inner.measure),
+            servers: Arc::clone(&self.inner.servers),
+            fresh: Context::with_current(|context| context.fresh) == Some(true),
+            measure: Arc::clone(&self.inner.measure),
         }
     }
 
@@ -193,10 +194,7 @@ impl Database {
     /// Closes every connection, so that a SQLite file stands alone, without its `-wal` beside it.
     /// Requests that still use it fail. Dropping the last clone does so too, a moment later.
     pub async fn close(&self) {
-        let inner = &self.inner;
-        for connection in inner.replicas.iter().chain([&inner.reader, &inner.writer]) {
-            connection.close_by_ref().await.ok();
-        }
+        self.inner.servers.close().await;
     }
 
     pub(crate) fn measure(&self) -> &Measure {
@@ -205,44 +203,56 @@ impl Database {
 }
 
 impl Inner {
-    async fn transaction<T, E, F>(&self, work: F) -> Result<T, E>
+    async fn transaction<T, E, F>(&self, longest: Duration, work: F) -> Result<T, E>
     where
         F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, E>>,
         E: From<DataError>,
     {
         let since = Instant::now();
         let tx = Tx::new(self.begin().await.map_err(|error| self.failed(error))?);
-        let value = match work(&tx).await {
-            Ok(value) => value,
-            Err(error) => {
-                tx.rollback().await;
+        let value = match timeout(longest, work(&tx)).await {
+            Ok(Ok(value)) => value,
+            Ok(Err(error)) => {
+                if tx.rollback().await {
+                    self.servers.search().await;
+                }
                 return Err(error);
             }
+            Err(_) => {
+                tx.rollback().await;
+                let error = DataError::Unavailable("a transaction took too long".into());
+                return Err(self.failed(error).into());
+            }
         };
-        tx.commit().await.map_err(|error| self.failed(error))?;
+        if let Err(error) = tx.commit().await {
+            // What became of it is not known; whoever comes next should find the primary.
+            if self.servers.may_have_moved(&error) {
+                self.servers.search().await;
+            }
+            return Err(self.failed(error).into());
+        }
         self.measure.wrote(since);
-        self.committed
-            .send_modify(|count| *count = count.wrapping_add(1));
+        self.committed.send_modify(|count| *count = count.wrapping_add(1));
         Ok(value)
     }
 
     async fn begin(&self) -> Result<DatabaseTransaction, DataError> {
         let mode = (self.engine == Engine::Sqlite).then_some(SqliteTransactionMode::Immediate);
-        let options = TransactionOptions {
-            sqlite_transaction_mode: mode,
-            ..Default::default()
-        };
+        let options = TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() };
         let began = Instant::now();
+        let mut moved = false;
         loop {
-            match self
-                .writer
-                .begin_with_options(options)
-                .await
-                .map_err(DataError::from)
-            {
+            let writer = &self.servers.primary().writer;
+            match writer.begin_with_options(options).await.map_err(DataError::from) {
                 // Another process writes. SQLite slept some milliseconds already.
                 Err(DataError::Busy) if began.elapsed() < sqlite::PATIENCE => {
                     tokio::time::sleep(Duration::from_micros(500)).await;
+                }
+                Err(error) if !moved && self.servers.may_have_moved(&error) => {
+                    moved = self.servers.search().await;
+                    if !moved {
+                        return Err(error);
+                    }
                 }
                 result => return result,
             }

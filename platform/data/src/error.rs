@@ -39,6 +39,12 @@ impl DataError {
         Self::Other(error.to_string())
     }
 
+    /// Whether another try, perhaps elsewhere, may go better.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Busy)
+    }
+
     /// The name used in metrics.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
@@ -77,10 +83,7 @@ impl From<&sqlx::Error> for DataError {
         match error {
             E::Database(inner) => {
                 let code = inner.code().unwrap_or_default();
-                if inner
-                    .try_downcast_ref::<sqlx::sqlite::SqliteError>()
-                    .is_some()
-                {
+                if inner.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
                     from_sqlite(code.parse().unwrap_or_default(), inner.message())
                 } else {
                     from_postgres(&code, inner.constraint(), inner.message())
@@ -104,9 +107,9 @@ fn from_sqlite(code: i32, message: &str) -> DataError {
         (5 | 6, _) => DataError::Busy,
         // Read-only, input/output, full, cannot open.
         (8 | 10 | 13 | 14, _) => DataError::Unavailable(message.to_owned()),
-        (_, 1555 | 2067 | 2579) => DataError::UniqueViolation {
-            constraint: sqlite_constraint(message, code != 2067),
-        },
+        (_, 1555 | 2067 | 2579) => {
+            DataError::UniqueViolation { constraint: sqlite_constraint(message, code != 2067) }
+        }
         (_, 787) => DataError::ForeignKey,
         _ => DataError::Other(format!("SQLite error {code}: {message}")),
     }
@@ -115,19 +118,16 @@ fn from_sqlite(code: i32, message: &str) -> DataError {
 /// SQLSTATE: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 fn from_postgres(code: &str, constraint: Option<&str>, message: &str) -> DataError {
     match code {
-        "23505" => DataError::UniqueViolation {
-            constraint: constraint.unwrap_or("unknown").to_owned(),
-        },
+        "23505" => {
+            DataError::UniqueViolation { constraint: constraint.unwrap_or("unknown").to_owned() }
+        }
         "23503" => DataError::ForeignKey,
         // Serialization failure, deadlock, lock not available (lock_timeout).
         "40001" | "40P01" | "55P03" => DataError::Busy,
         // A server that is read-only now is no primary any more.
         "25006" => DataError::Unavailable(message.to_owned()),
         // Statement timeout, connection trouble, out of resources, operator intervention.
-        _ if ["08", "53", "57", "58"]
-            .iter()
-            .any(|class| code.starts_with(class)) =>
-        {
+        _ if ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => {
             DataError::Unavailable(message.to_owned())
         }
         _ => DataError::Other(format!("PostgreSQL error {code}: {message}")),
@@ -137,9 +137,7 @@ fn from_postgres(code: &str, constraint: Option<&str>, message: &str) -> DataErr
 /// SQLite tells columns (`UNIQUE constraint failed: users.name, users.kind`) or, for an index on
 /// an expression, its name (`UNIQUE constraint failed: index 'users_folded_key'`).
 fn sqlite_constraint(message: &str, primary: bool) -> String {
-    let what = message
-        .rsplit_once("failed: ")
-        .map_or(message, |(_, what)| what);
+    let what = message.rsplit_once("failed: ").map_or(message, |(_, what)| what);
     if let Some(index) = what.strip_prefix("index '") {
         return index.trim_end_matches('\'').to_owned();
     }
@@ -159,11 +157,7 @@ fn sqlite_constraint(message: &str, primary: bool) -> String {
 }
 
 pub(crate) fn one_line(error: impl Display) -> String {
-    error
-        .to_string()
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -173,19 +167,10 @@ mod tests {
     #[test]
     fn sqlite_constraints_are_named_as_postgres_names_them() {
         let name = |m, p| sqlite_constraint(m, p);
-        assert_eq!(
-            name("UNIQUE constraint failed: users.name", false),
-            "users_name_key"
-        );
-        assert_eq!(
-            name("UNIQUE constraint failed: a.b, a.c", false),
-            "a_b_c_key"
-        );
+        assert_eq!(name("UNIQUE constraint failed: users.name", false), "users_name_key");
+        assert_eq!(name("UNIQUE constraint failed: a.b, a.c", false), "a_b_c_key");
         assert_eq!(name("UNIQUE constraint failed: a.b, a.c", true), "a_pkey");
-        assert_eq!(
-            name("UNIQUE constraint failed: index 'a_low_key'", false),
-            "a_low_key"
-        );
+        assert_eq!(name("UNIQUE constraint failed: index 'a_low_key'", false), "a_low_key");
     }
 
     #[test]
@@ -194,13 +179,7 @@ mod tests {
         assert_eq!(from_postgres("40P01", None, "deadlock"), DataError::Busy);
         assert!(matches!(from_sqlite(13, "full"), DataError::Unavailable(_)));
         assert!(matches!(from_sqlite(778, "io"), DataError::Unavailable(_)));
-        assert!(matches!(
-            from_postgres("57P01", None, "bye"),
-            DataError::Unavailable(_)
-        ));
-        assert!(matches!(
-            from_postgres("42601", None, "syntax"),
-            DataError::Other(_)
-        ));
+        assert!(matches!(from_postgres("57P01", None, "bye"), DataError::Unavailable(_)));
+        assert!(matches!(from_postgres("42601", None, "syntax"), DataError::Other(_)));
     }
 }

@@ -25,11 +25,7 @@ pub struct GroupCommitSettings {
 
 impl Default for GroupCommitSettings {
     fn default() -> Self {
-        Self {
-            max_batch: 256,
-            linger: Duration::from_millis(1),
-            queue: 4096,
-        }
+        Self { max_batch: 256, linger: Duration::from_millis(1), queue: 4096 }
     }
 }
 
@@ -45,9 +41,7 @@ pub struct GroupCommit<I, O> {
 
 impl<I, O> Clone for GroupCommit<I, O> {
     fn clone(&self) -> Self {
-        Self {
-            queue: self.queue.clone(),
-        }
+        Self { queue: self.queue.clone() }
     }
 }
 
@@ -69,13 +63,7 @@ where
             + 'static,
     {
         let (queue, receiver) = mpsc::channel(settings.queue.max(1));
-        let worker = Worker {
-            db,
-            settings,
-            apply: Arc::new(apply),
-            receiver,
-            last: 1,
-        };
+        let worker = Worker { db, settings, apply: Arc::new(apply), receiver, last: 1 };
         tokio::spawn(worker.run());
         Self { queue }
     }
@@ -89,12 +77,10 @@ where
     /// is not known.
     pub async fn submit(&self, item: I) -> Result<O, DataError> {
         let (answer, answered) = oneshot::channel();
-        self.queue
-            .try_send((item, answer))
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => DataError::Busy,
-                mpsc::error::TrySendError::Closed(_) => stopped(),
-            })?;
+        self.queue.try_send((item, answer)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => DataError::Busy,
+            mpsc::error::TrySendError::Closed(_) => stopped(),
+        })?;
         answered.await.map_err(|_| stopped())?
     }
 }
@@ -163,9 +149,7 @@ where
             ) if one_by_one => {
                 for (item, answer) in items.into_iter().zip(answers) {
                     let result = self.commit(vec![item]).await;
-                    answer
-                        .send(result.and_then(|mut o| o.pop().ok_or_else(stopped)))
-                        .ok();
+                    answer.send(result.and_then(|mut o| o.pop().ok_or_else(stopped))).ok();
                 }
             }
             Err(error) => {

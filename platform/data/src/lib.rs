@@ -9,7 +9,8 @@
 //!   a caller that goes away leaves neither an open transaction nor half a write.
 //! - What `write` answered with `Ok` is on disk. A statement that failed dooms its transaction, on
 //!   both engines: nothing after it runs and nothing before it is kept.
-//! - Everything is bounded: connections, the wait for one, the wait for a lock, queues, batches.
+//! - Everything is bounded: connections, the wait for one, the wait for a lock, transactions (30 s),
+//!   queues, batches.
 //!   Past a bound the answer is [`DataError::Unavailable`] or [`DataError::Busy`].
 //! - Opening a database that is corrupt, or that a newer version wrote, changes nothing in it.
 //!
@@ -25,6 +26,7 @@ mod measure;
 mod migration;
 mod postgres;
 mod reader;
+mod servers;
 mod settings;
 mod sql;
 mod sqlite;

@@ -38,16 +38,12 @@ impl Measure {
     }
 
     pub(crate) fn batch(&self, items: usize) {
-        self.batch
-            .record(f64::from(u32::try_from(items).unwrap_or(u32::MAX)));
+        self.batch.record(f64::from(u32::try_from(items).unwrap_or(u32::MAX)));
     }
 
     pub(crate) fn failed(&self, error: &DataError) {
         let [engine, database] = self.labels.clone();
-        counter!(
-            "atelier_data_errors_total",
-            &[engine, database, ("kind", error.kind().into())]
-        )
-        .increment(1);
+        counter!("atelier_data_errors_total", &[engine, database, ("kind", error.kind().into())])
+            .increment(1);
     }
 }

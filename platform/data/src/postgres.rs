@@ -4,16 +4,18 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sea_orm::sqlx::{ConnectOptions, Connection, Error, PgPool};
+use sea_orm::sqlx::{ConnectOptions, Connection, Error, PgConnection, PgPool};
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use tracing::log::LevelFilter;
 
 use crate::error::one_line;
+use crate::servers::{Server, Servers};
 use crate::settings::masked;
 use crate::{DataError, DataSettings};
 
-/// How long a request waits for a connection before it is [`DataError::Unavailable`].
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a request waits for a connection before it is [`DataError::Unavailable`]. With
+/// replicas it is also how long it takes to look for another primary.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// How long a start waits for a server that is itself starting.
 const STARTUP_PATIENCE: Duration = Duration::from_secs(5);
 /// A connection that rested longer is asked whether it still lives before it is used.
@@ -21,13 +23,6 @@ const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 pub(crate) const HAS_MIGRATIONS: &str =
     "SELECT CAST(1 AS BIGINT) FROM pg_class WHERE oid = to_regclass('schema_migrations')";
-
-/// The connections of one database.
-pub(crate) struct Pools {
-    pub(crate) writer: DatabaseConnection,
-    pub(crate) reader: DatabaseConnection,
-    pub(crate) replicas: Vec<DatabaseConnection>,
-}
 
 /// The name of the database that a URL names.
 pub(crate) fn name(url: &str) -> String {
@@ -37,26 +32,46 @@ pub(crate) fn name(url: &str) -> String {
         .unwrap_or_else(|| "postgres".to_owned())
 }
 
-/// Connects to the primary. Replicas are connected to when they are first read from.
-pub(crate) async fn open(settings: &DataSettings) -> Result<Pools, DataError> {
-    let primary = options(&settings.primary)?;
-    let read_only =
-        |options: PgConnectOptions| options.options([("default_transaction_read_only", "on")]);
-    let writer = connect(settings, primary.clone()).await?;
-    let reader = pool(settings.readers).connect_lazy_with(read_only(primary));
-    let replicas = settings
-        .replicas
-        .iter()
-        .map(|url| {
-            let pool = pool(settings.readers).acquire_timeout(Duration::from_secs(1));
-            Ok(connection(pool.connect_lazy_with(read_only(options(url)?))))
-        })
-        .collect::<Result<_, DataError>>()?;
-    Ok(Pools {
-        writer: connection(writer),
-        reader: connection(reader),
-        replicas,
-    })
+/// Waits until a server answers that takes writes. The others are connected to when needed.
+pub(crate) async fn open(settings: &DataSettings) -> Result<Servers, DataError> {
+    // Where there is somewhere else to read, it is not waited for long.
+    let patience = if settings.replicas.is_empty() { PATIENCE } else { PATIENCE / 3 };
+    let server = |url: &String| {
+        let options = options(url)?;
+        let writer = pool(settings.pool).connect_lazy_with(options.clone());
+        let reader = options.options([("default_transaction_read_only", "on")]);
+        let reader = pool(settings.readers).acquire_timeout(patience).connect_lazy_with(reader);
+        Ok(Server::new(masked(url), connection(writer), connection(reader)))
+    };
+    let first = server(&settings.primary)?;
+    let others = settings.replicas.iter().map(server).collect::<Result<_, DataError>>()?;
+    let servers = Servers::new(first, others);
+    let address = options(&settings.primary)?;
+    let began = Instant::now();
+    loop {
+        // Past the pool, which would try a server that is not there until its patience ends.
+        let refusal = match PgConnection::connect_with(&address).await {
+            Ok(connection) => {
+                connection.close().await.ok();
+                // It may have become a replica.
+                servers.search().await;
+                break;
+            }
+            Err(error) => error,
+        };
+        if servers.search().await {
+            break;
+        }
+        if !is_starting(&refusal) || began.elapsed() > STARTUP_PATIENCE {
+            return Err(DataError::Startup(format!(
+                "cannot open the database {}: {}",
+                masked(&settings.primary),
+                one_line(refusal)
+            )));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(servers)
 }
 
 fn connection(pool: PgPool) -> DatabaseConnection {
@@ -100,25 +115,6 @@ fn pool(connections: u32) -> PgPoolOptions {
                 Ok(about.idle_for < TRUSTED_FOR || connection.ping().await.is_ok())
             })
         })
-}
-
-async fn connect(settings: &DataSettings, options: PgConnectOptions) -> Result<PgPool, DataError> {
-    let began = Instant::now();
-    loop {
-        match pool(settings.pool).connect_with(options.clone()).await {
-            Ok(pool) => return Ok(pool),
-            Err(error) if is_starting(&error) && began.elapsed() < STARTUP_PATIENCE => {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-            Err(error) => {
-                return Err(DataError::Startup(format!(
-                    "cannot open the database {}: {}",
-                    masked(&settings.primary),
-                    one_line(error)
-                )));
-            }
-        }
-    }
 }
 
 /// Refused, or `cannot_connect_now`.

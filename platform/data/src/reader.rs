@@ -8,77 +8,100 @@ use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, Statement,
 };
 
-use crate::DataError;
 use crate::measure::Measure;
+use crate::servers::Servers;
+use crate::{BoxFuture, DataError};
 
-/// Connections that only read: a replica, or the primary when there is none, when it does not
-/// answer, or when the caller wrote recently. Every statement takes one for itself and sees all
-/// that was committed before it (on a replica: all that had arrived there).
+/// Connections that only read: to a replica, or to the primary when there is none, when it does
+/// not answer, or when the caller wrote recently. Every statement takes one for itself and sees
+/// all that was committed before it (on a replica: all that had arrived there).
 #[derive(Clone)]
 pub struct Reader {
-    pub(crate) replica: Option<DatabaseConnection>,
-    pub(crate) primary: DatabaseConnection,
+    pub(crate) servers: Arc<Servers>,
+    /// Nothing but the primary will do.
+    pub(crate) fresh: bool,
     pub(crate) measure: Arc<Measure>,
 }
 
 impl Reader {
-    /// Whether the replica is to blame, so that the primary may know better.
-    fn falls_back(&self, error: &DbErr) -> bool {
-        let error = DataError::from(error.clone());
-        let falls = matches!(error, DataError::Unavailable(_) | DataError::Busy);
-        if falls {
-            tracing::warn!(%error, "a replica does not answer; reading from the primary");
-        }
-        falls
-    }
-
-    fn done<T>(&self, since: Instant, result: Result<T, DbErr>) -> Result<T, DbErr> {
+    /// Runs a statement on a replica; if that fails, on the primary; if that fails and another
+    /// server has become the primary, there.
+    async fn ask<T>(
+        &self,
+        run: impl for<'c> Fn(&'c DatabaseConnection) -> BoxFuture<'c, Result<T, DbErr>> + Send + Sync,
+    ) -> Result<T, DbErr> {
+        let since = Instant::now();
+        let result = match self.ask_replica(&run).await {
+            Some(result) => result,
+            None => self.ask_primary(&run).await,
+        };
         self.measure.read(since);
-        if let Err(error) = &result {
-            self.measure.failed(&DataError::from(error.clone()));
-        }
         result
     }
-}
 
-/// Runs `$statement` on the replica, if there is one, and on the primary if that fails.
-macro_rules! read {
-    ($reader:ident, $run:ident, $statement:expr) => {{
-        let since = Instant::now();
-        let first = match &$reader.replica {
-            Some(replica) => match replica.$run($statement.clone()).await {
-                Err(error) if $reader.falls_back(&error) => None,
-                other => Some(other),
-            },
-            None => None,
-        };
-        let result = match first {
-            Some(result) => result,
-            None => $reader.primary.$run($statement).await,
-        };
-        $reader.done(since, result)
-    }};
+    /// `None` when there is no replica to ask, or none that answers.
+    async fn ask_replica<T>(
+        &self,
+        run: &(impl for<'c> Fn(&'c DatabaseConnection) -> BoxFuture<'c, Result<T, DbErr>> + Send + Sync),
+    ) -> Option<Result<T, DbErr>> {
+        let replica = (!self.fresh).then(|| self.servers.replica()).flatten()?;
+        match run(&replica.reader).await {
+            Err(error) if self.failed(&error).is_transient() => {
+                tracing::warn!(%error, replica = replica.shown, "reading from the primary");
+                self.servers.rest(replica);
+                None
+            }
+            result => Some(result),
+        }
+    }
+
+    async fn ask_primary<T>(
+        &self,
+        run: &(impl for<'c> Fn(&'c DatabaseConnection) -> BoxFuture<'c, Result<T, DbErr>> + Send + Sync),
+    ) -> Result<T, DbErr> {
+        match run(&self.servers.primary().reader).await {
+            Err(error) => {
+                let moved = self.servers.may_have_moved(&self.failed(&error));
+                if moved && self.servers.search().await {
+                    return run(&self.servers.primary().reader).await;
+                }
+                Err(error)
+            }
+            result => result,
+        }
+    }
+
+    fn failed(&self, error: &DbErr) -> DataError {
+        let error = DataError::from(error.clone());
+        self.measure.failed(&error);
+        error
+    }
 }
 
 #[async_trait::async_trait]
 impl ConnectionTrait for Reader {
     fn get_database_backend(&self) -> DbBackend {
-        self.primary.get_database_backend()
+        self.servers.primary().reader.get_database_backend()
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        read!(self, execute_raw, statement)
+        self.ask(|on| on.execute_raw(statement.clone())).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        read!(self, execute_unprepared, sql)
+        let sql = sql.to_owned();
+        self.ask(|on| {
+            let sql = sql.clone();
+            Box::pin(async move { on.execute_unprepared(&sql).await })
+        })
+        .await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        read!(self, query_one_raw, statement)
+        self.ask(|on| on.query_one_raw(statement.clone())).await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        read!(self, query_all_raw, statement)
+        self.ask(|on| on.query_all_raw(statement.clone())).await
     }
 }

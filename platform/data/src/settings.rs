@@ -43,12 +43,7 @@ pub struct DataSettings {
 
 impl Default for DataSettings {
     fn default() -> Self {
-        Self {
-            primary: String::new(),
-            replicas: Vec::new(),
-            pool: 8,
-            readers: 4,
-        }
+        Self { primary: String::new(), replicas: Vec::new(), pool: 8, readers: 4 }
     }
 }
 
@@ -56,19 +51,13 @@ impl DataSettings {
     /// A SQLite database in the file at `path`.
     #[must_use]
     pub fn sqlite(path: impl AsRef<Path>) -> Self {
-        Self {
-            primary: format!("sqlite:{}", path.as_ref().display()),
-            ..Self::default()
-        }
+        Self { primary: format!("sqlite:{}", path.as_ref().display()), ..Self::default() }
     }
 
     /// A PostgreSQL database without replicas.
     #[must_use]
     pub fn postgres(url: impl Into<String>) -> Self {
-        Self {
-            primary: url.into(),
-            ..Self::default()
-        }
+        Self { primary: url.into(), ..Self::default() }
     }
 
     /// The engine that `primary` names.
@@ -78,10 +67,7 @@ impl DataSettings {
     pub fn engine(&self) -> Result<Engine, DataError> {
         if self.primary.starts_with("sqlite:") {
             Ok(Engine::Sqlite)
-        } else if ["postgres://", "postgresql://"]
-            .iter()
-            .any(|s| self.primary.starts_with(s))
-        {
+        } else if ["postgres://", "postgresql://"].iter().any(|s| self.primary.starts_with(s)) {
             Ok(Engine::Postgres)
         } else {
             Err(DataError::Startup(format!(
@@ -96,10 +82,7 @@ impl fmt::Debug for DataSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DataSettings")
             .field("primary", &masked(&self.primary))
-            .field(
-                "replicas",
-                &self.replicas.iter().map(|r| masked(r)).collect::<Vec<_>>(),
-            )
+            .field("replicas", &self.replicas.iter().map(|r| masked(r)).collect::<Vec<_>>())
             .field("pool", &self.pool)
             .field("readers", &self.readers)
             .finish()
@@ -128,22 +111,13 @@ mod tests {
         let settings = DataSettings::postgres("postgres://me:se:cr@t@db:5432/shop?x=secret");
         let shown = format!("{settings:?}");
         assert!(shown.contains("postgres://me@db:5432/shop"), "{shown}");
-        assert!(
-            !shown.contains("cr@") && !shown.contains("secret"),
-            "{shown}"
-        );
+        assert!(!shown.contains("cr@") && !shown.contains("secret"), "{shown}");
     }
 
     #[test]
     fn the_engine_follows_from_the_address() {
-        assert_eq!(
-            DataSettings::sqlite("a.db").engine().unwrap(),
-            Engine::Sqlite
-        );
-        assert_eq!(
-            DataSettings::postgres("postgresql://h/n").engine().unwrap(),
-            Engine::Postgres
-        );
+        assert_eq!(DataSettings::sqlite("a.db").engine().unwrap(), Engine::Sqlite);
+        assert_eq!(DataSettings::postgres("postgresql://h/n").engine().unwrap(), Engine::Postgres);
         let error = DataSettings::postgres("mysql://h/n").engine().unwrap_err();
         assert!(error.to_string().contains("mysql://h/n"), "{error}");
     }

@@ -28,9 +28,7 @@ pub trait Sql: ConnectionTrait {
         let statement = self.statement(sql, values);
         async move {
             let rows = self.query_all_raw(statement).await?;
-            rows.iter()
-                .map(|row| Ok(T::from_query_result(row, "")?))
-                .collect()
+            rows.iter().map(|row| Ok(T::from_query_result(row, "")?)).collect()
         }
     }
 
@@ -44,9 +42,7 @@ pub trait Sql: ConnectionTrait {
         async move {
             // Read to the end, so that an error after the first row is not missed.
             let rows = self.query_all_raw(statement).await?;
-            rows.first()
-                .map(|row| Ok(T::from_query_result(row, "")?))
-                .transpose()
+            rows.first().map(|row| Ok(T::from_query_result(row, "")?)).transpose()
         }
     }
 
@@ -59,9 +55,7 @@ pub trait Sql: ConnectionTrait {
         let statement = self.statement(sql, values);
         async move {
             let rows = self.query_all_raw(statement).await?;
-            rows.iter()
-                .map(|row| Ok(row.try_get_many_by_index()?))
-                .collect()
+            rows.iter().map(|row| Ok(row.try_get_many_by_index()?)).collect()
         }
     }
 
@@ -74,9 +68,7 @@ pub trait Sql: ConnectionTrait {
         let statement = self.statement(sql, values);
         async move {
             let rows = self.query_all_raw(statement).await?;
-            rows.first()
-                .map(|row| Ok(row.try_get_many_by_index()?))
-                .transpose()
+            rows.first().map(|row| Ok(row.try_get_many_by_index()?)).transpose()
         }
     }
 

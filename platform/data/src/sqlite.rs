@@ -17,6 +17,7 @@ use sea_orm::{DatabaseConnection, SqlxSqliteConnector};
 use tracing::log::LevelFilter;
 
 use crate::error::one_line;
+use crate::servers::{Server, Servers};
 use crate::{DataError, DataSettings, Migration, migration};
 
 /// How long a statement waits for another process before it is [`DataError::Busy`].
@@ -31,12 +32,6 @@ const QUICK_CHECK_BYTES: u64 = 16 << 20;
 pub(crate) const HAS_MIGRATIONS: &str =
     "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'schema_migrations'";
 
-/// The connections of one file.
-pub(crate) struct Pools {
-    pub(crate) writer: DatabaseConnection,
-    pub(crate) reader: DatabaseConnection,
-}
-
 /// The file that `sqlite:PATH` names.
 pub(crate) fn path(settings: &DataSettings) -> PathBuf {
     let path = settings.primary.trim_start_matches("sqlite:");
@@ -48,7 +43,7 @@ pub(crate) fn path(settings: &DataSettings) -> PathBuf {
 pub(crate) async fn open(
     settings: &DataSettings,
     migrations: &[&[Migration]],
-) -> Result<Pools, DataError> {
+) -> Result<Servers, DataError> {
     let began = Instant::now();
     let path = path(settings);
     prepare_folder(&path)?;
@@ -78,10 +73,8 @@ pub(crate) async fn open(
         .pragma("journal_size_limit", (64 << 20).to_string())
         .busy_timeout(WRITER_PATIENCE)
         .thread_name(|_| "sqlite-writer".into());
-    let read = options
-        .read_only(true)
-        .busy_timeout(PATIENCE)
-        .thread_name(|_| "sqlite-reader".into());
+    let read =
+        options.read_only(true).busy_timeout(PATIENCE).thread_name(|_| "sqlite-reader".into());
 
     let writer = loop {
         let pool = pool(1).min_connections(1).idle_timeout(None);
@@ -91,10 +84,8 @@ pub(crate) async fn open(
         }
     };
     let reader = pool(settings.readers.max(1)).connect_lazy_with(read);
-    Ok(Pools {
-        writer: connection(writer),
-        reader: connection(reader),
-    })
+    let file = Server::new(path.display().to_string(), connection(writer), connection(reader));
+    Ok(Servers::new(file, Vec::new()))
 }
 
 fn connection(pool: SqlitePool) -> DatabaseConnection {
@@ -144,18 +135,13 @@ async fn inspect(path: &Path, migrations: &[&[Migration]], alone: bool) -> Resul
         .immutable(alone)
         .busy_timeout(PATIENCE)
         .disable_statement_logging();
-    let pool = SqlitePoolOptions::new()
-        .max_connections(1)
-        .connect_with(options)
-        .await?;
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
     let size = fs::metadata(path).map_or(0, |meta| meta.len());
     if size <= QUICK_CHECK_BYTES {
         let report = query("PRAGMA quick_check(1)").fetch_all(&pool).await?;
         let verdict: String = sea_orm::sqlx::Row::try_get(&report[0], 0)?;
         if verdict != "ok" {
-            return Err(Error::Configuration(
-                format!("corrupt: {}", one_line(verdict)).into(),
-            ));
+            return Err(Error::Configuration(format!("corrupt: {}", one_line(verdict)).into()));
         }
     }
     let connection = connection(pool);
@@ -173,17 +159,11 @@ fn name(path: &Path) -> String {
 }
 
 fn prepare_folder(path: &Path) -> Result<(), DataError> {
-    let Some(folder) = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    else {
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
         return Ok(());
     };
     fs::create_dir_all(folder).map_err(|error| {
-        DataError::Startup(format!(
-            "cannot make the folder {}: {error}",
-            folder.display()
-        ))
+        DataError::Startup(format!("cannot make the folder {}: {error}", folder.display()))
     })
 }
 
@@ -231,10 +211,9 @@ pub(crate) fn startup(path: &Path, error: &Error) -> DataError {
         8 | 14 => DataError::Startup(format!(
             "{name} cannot be written; check who owns its folder and may write there"
         )),
-        10 => DataError::Startup(format!(
-            "the disk of {name} fails or is full: {}",
-            one_line(error)
-        )),
+        10 => {
+            DataError::Startup(format!("the disk of {name} fails or is full: {}", one_line(error)))
+        }
         5 | 6 => DataError::Startup(format!("{name} is locked by another process")),
         _ => DataError::Startup(format!("{name} cannot be opened: {}", one_line(error))),
     }

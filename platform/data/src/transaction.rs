@@ -19,14 +19,13 @@ use crate::DataError;
 pub struct Tx {
     inner: DatabaseTransaction,
     doomed: AtomicBool,
+    /// The server went away, or does not take writes any more.
+    cut_off: AtomicBool,
 }
 
 impl Tx {
     pub(crate) fn new(inner: DatabaseTransaction) -> Self {
-        Self {
-            inner,
-            doomed: AtomicBool::new(false),
-        }
+        Self { inner, doomed: AtomicBool::new(false), cut_off: AtomicBool::new(false) }
     }
 
     /// Keeps what was written. A doomed transaction is rolled back and says so.
@@ -38,11 +37,14 @@ impl Tx {
         Ok(self.inner.commit().await?)
     }
 
-    /// Forgets what was written. Should even that fail, the pool discards the connection.
-    pub(crate) async fn rollback(self) {
+    /// Forgets what was written, and tells whether the server is there no more. Should even that
+    /// fail, the pool discards the connection.
+    pub(crate) async fn rollback(self) -> bool {
+        let cut_off = self.cut_off.load(Ordering::Relaxed);
         if let Err(error) = self.inner.rollback().await {
             tracing::warn!(%error, "a transaction could not be rolled back; its connection is closed");
         }
+        cut_off
     }
 
     fn check(&self) -> Result<(), DbErr> {
@@ -60,7 +62,10 @@ impl Tx {
     ) -> Result<T, DbErr> {
         self.check()?;
         let result = work.await;
-        if result.is_err() {
+        if let Err(error) = &result {
+            if matches!(DataError::from(error.clone()), DataError::Unavailable(_)) {
+                self.cut_off.store(true, Ordering::Relaxed);
+            }
             self.doomed.store(true, Ordering::Relaxed);
         }
         result

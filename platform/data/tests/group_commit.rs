@@ -22,12 +22,7 @@ async fn open(settings: &DataSettings) -> Database {
 }
 
 async fn votes(db: &Database) -> i64 {
-    db.read()
-        .row::<(i64,)>("SELECT COUNT(*) FROM vote", [])
-        .await
-        .unwrap()
-        .unwrap()
-        .0
+    db.read().row::<(i64,)>("SELECT COUNT(*) FROM vote", []).await.unwrap().unwrap().0
 }
 
 fn insert(tx: &Tx, voters: Vec<i64>) -> BoxFuture<'_, Result<Vec<i64>, DataError>> {
@@ -60,108 +55,69 @@ on_each_engine!(
         voters.join_all().await;
         assert_eq!(votes(&db).await, 1000);
         let commits = *db.committed().borrow() - before;
-        assert!(
-            commits < 500,
-            "transactions are shared: {commits} for 1000 items"
-        );
+        assert!(commits < 500, "transactions are shared: {commits} for 1000 items");
     }
 );
 
-on_each_engine!(
-    a_poisoned_item_fails_alone,
-    |settings: DataSettings| async move {
-        let db = open(&settings).await;
-        db.write(|tx| insert(tx, vec![7])).await.unwrap();
-        let settings = GroupCommitSettings {
-            linger: Duration::from_millis(50),
-            ..Default::default()
-        };
-        let group = GroupCommit::new(db.clone(), settings, insert);
-        let answers = futures::future::join_all((1..=20).map(|voter| group.submit(voter))).await;
-        for (voter, answer) in (1..=20).zip(answers) {
-            match voter {
-                7 => assert_eq!(
-                    answer,
-                    Err(DataError::UniqueViolation {
-                        constraint: "vote_pkey".into()
-                    })
-                ),
-                13 => assert!(matches!(answer, Err(DataError::Other(_))), "{answer:?}"),
-                _ => assert_eq!(answer, Ok(voter)),
-            }
+on_each_engine!(a_poisoned_item_fails_alone, |settings: DataSettings| async move {
+    let db = open(&settings).await;
+    db.write(|tx| insert(tx, vec![7])).await.unwrap();
+    let settings = GroupCommitSettings { linger: Duration::from_millis(50), ..Default::default() };
+    let group = GroupCommit::new(db.clone(), settings, insert);
+    let answers = futures::future::join_all((1..=20).map(|voter| group.submit(voter))).await;
+    for (voter, answer) in (1..=20).zip(answers) {
+        match voter {
+            7 => assert_eq!(
+                answer,
+                Err(DataError::UniqueViolation { constraint: "vote_pkey".into() })
+            ),
+            13 => assert!(matches!(answer, Err(DataError::Other(_))), "{answer:?}"),
+            _ => assert_eq!(answer, Ok(voter)),
         }
-        assert_eq!(votes(&db).await, 19);
-        assert_eq!(group.submit(21).await, Ok(21), "it goes on");
     }
-);
+    assert_eq!(votes(&db).await, 19);
+    assert_eq!(group.submit(21).await, Ok(21), "it goes on");
+});
 
-on_each_engine!(
-    what_was_in_the_way_is_tried_again,
-    |settings: DataSettings| async move {
-        let db = open(&settings).await;
-        let calls = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&calls);
-        let group = GroupCommit::new(
-            db.clone(),
-            GroupCommitSettings::default(),
-            move |tx, voters| {
-                let call = counted.fetch_add(1, Ordering::Relaxed);
-                Box::pin(async move {
-                    let done = insert(tx, voters).await?;
-                    if call < 2 {
-                        Err(DataError::Busy)
-                    } else {
-                        Ok(done)
-                    }
-                })
-            },
-        );
-        assert_eq!(group.submit(1).await, Ok(1));
-        assert_eq!(calls.load(Ordering::Relaxed), 3);
-        assert_eq!(votes(&db).await, 1);
-    }
-);
+on_each_engine!(what_was_in_the_way_is_tried_again, |settings: DataSettings| async move {
+    let db = open(&settings).await;
+    let calls = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&calls);
+    let group = GroupCommit::new(db.clone(), GroupCommitSettings::default(), move |tx, voters| {
+        let call = counted.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move {
+            let done = insert(tx, voters).await?;
+            if call < 2 { Err(DataError::Busy) } else { Ok(done) }
+        })
+    });
+    assert_eq!(group.submit(1).await, Ok(1));
+    assert_eq!(calls.load(Ordering::Relaxed), 3);
+    assert_eq!(votes(&db).await, 1);
+});
 
-on_each_engine!(
-    callers_that_go_away_change_nothing,
-    |settings: DataSettings| async move {
-        let db = open(&settings).await;
-        let group = GroupCommit::new(db.clone(), GroupCommitSettings::default(), insert);
-        let mut callers = tokio::task::JoinSet::new();
-        for voter in 100..400_i64 {
-            let group = group.clone();
-            callers.spawn(async move {
-                // The first poll hands the item over; not all get so far.
-                cancel_at_random(group.submit(voter), voter.unsigned_abs())
-                    .await
-                    .is_some()
-            });
-        }
-        let answered = callers
-            .join_all()
-            .await
-            .into_iter()
-            .filter(|done| *done)
-            .count();
-        assert_eq!(group.submit(1).await, Ok(1), "all before it are through");
-        let votes = usize::try_from(votes(&db).await).unwrap();
-        assert!(
-            votes > answered && votes <= 301,
-            "{votes} written, {answered} answered"
-        );
+on_each_engine!(callers_that_go_away_change_nothing, |settings: DataSettings| async move {
+    let db = open(&settings).await;
+    let group = GroupCommit::new(db.clone(), GroupCommitSettings::default(), insert);
+    let mut callers = tokio::task::JoinSet::new();
+    for voter in 100..400_i64 {
+        let group = group.clone();
+        callers.spawn(async move {
+            // The first poll hands the item over; not all get so far.
+            cancel_at_random(group.submit(voter), voter.unsigned_abs()).await.is_some()
+        });
     }
-);
+    let answered = callers.join_all().await.into_iter().filter(|done| *done).count();
+    assert_eq!(group.submit(1).await, Ok(1), "all before it are through");
+    let votes = usize::try_from(votes(&db).await).unwrap();
+    assert!(votes > answered && votes <= 301, "{votes} written, {answered} answered");
+});
 
 on_each_engine!(the_queue_is_bounded, |settings: DataSettings| async move {
     let db = open(&settings).await;
     let gate = Arc::new(tokio::sync::Notify::new());
     let (entered, inside) = (Arc::clone(&gate), Arc::new(AtomicBool::new(false)));
     let is_inside = Arc::clone(&inside);
-    let small = GroupCommitSettings {
-        max_batch: 1,
-        linger: Duration::ZERO,
-        queue: 3,
-    };
+    let small = GroupCommitSettings { max_batch: 1, linger: Duration::ZERO, queue: 3 };
     let group = GroupCommit::new(db.clone(), small, move |tx, voters| {
         let (gate, inside) = (Arc::clone(&entered), Arc::clone(&inside));
         Box::pin(async move {
@@ -175,10 +131,7 @@ on_each_engine!(the_queue_is_bounded, |settings: DataSettings| async move {
         let group = group.clone();
         async move { group.submit(1).await }
     });
-    eventually("the first is at work", || async {
-        is_inside.load(Ordering::SeqCst)
-    })
-    .await;
+    eventually("the first is at work", || async { is_inside.load(Ordering::SeqCst) }).await;
     let mut waiting = Vec::new();
     for voter in 2..=4 {
         let mut submit = Box::pin({

@@ -9,7 +9,7 @@ use data::{
     Tx, values,
 };
 use telemetry::Context;
-use testkit::{on_each_engine, run_on_postgres, sibling};
+use testkit::{Link, eventually, on_each_engine, run_on_postgres, sibling};
 
 const TABLES: &[&[Migration]] = &[&[Migration {
     name: "test/0001",
@@ -27,100 +27,125 @@ fn increment<'t>(tx: &'t Tx, by: Vec<i64>) -> BoxFuture<'t, Result<Vec<i64>, Dat
 }
 
 async fn total(db: &Database) -> i64 {
-    db.read()
-        .row::<(i64,)>("SELECT n FROM tally WHERE name = 'all'", [])
-        .await
-        .unwrap()
-        .unwrap()
-        .0
+    db.read().row::<(i64,)>("SELECT n FROM tally WHERE name = 'all'", []).await.unwrap().unwrap().0
 }
 
-on_each_engine!(
-    openers_write_side_by_side,
-    |settings: DataSettings| async move {
-        let mut writers = tokio::task::JoinSet::new();
-        let began = Instant::now();
-        for _ in 0..3 {
-            // Each as a process of its own would have it.
-            let db = Database::open(&settings, TABLES).await.unwrap();
-            for _ in 0..4 {
-                let db = db.clone();
-                writers.spawn(async move {
-                    for _ in 0..25 {
-                        db.write(|tx| increment(tx, vec![1])).await.unwrap();
-                    }
-                });
-            }
-        }
-        writers.join_all().await;
+on_each_engine!(openers_write_side_by_side, |settings: DataSettings| async move {
+    let mut writers = tokio::task::JoinSet::new();
+    let began = Instant::now();
+    for _ in 0..3 {
+        // Each as a process of its own would have it.
         let db = Database::open(&settings, TABLES).await.unwrap();
-        assert_eq!(total(&db).await, 300);
-        assert!(began.elapsed() < Duration::from_secs(60));
-    }
-);
-
-on_each_engine!(
-    nobody_starves_beside_a_busy_sibling,
-    |settings: DataSettings| async move {
-        let busy = Database::open(&settings, TABLES).await.unwrap();
-        let group = GroupCommit::new(busy, GroupCommitSettings::default(), increment);
-        let mut load = tokio::task::JoinSet::new();
-        for _ in 0..32 {
-            let group = group.clone();
-            load.spawn(async move {
-                loop {
-                    group.submit(1).await.unwrap();
+        for _ in 0..4 {
+            let db = db.clone();
+            writers.spawn(async move {
+                for _ in 0..25 {
+                    db.write(|tx| increment(tx, vec![1])).await.unwrap();
                 }
             });
         }
-        let other = Database::open(&settings, TABLES).await.unwrap();
-        for _ in 0..20 {
-            // Busy would come after 5 s.
-            other.write(|tx| increment(tx, vec![1])).await.unwrap();
-        }
-        load.shutdown().await;
     }
-);
+    writers.join_all().await;
+    let db = Database::open(&settings, TABLES).await.unwrap();
+    assert_eq!(total(&db).await, 300);
+    assert!(began.elapsed() < Duration::from_secs(60));
+});
+
+on_each_engine!(nobody_starves_beside_a_busy_sibling, |settings: DataSettings| async move {
+    let busy = Database::open(&settings, TABLES).await.unwrap();
+    let group = GroupCommit::new(busy, GroupCommitSettings::default(), increment);
+    let mut load = tokio::task::JoinSet::new();
+    for _ in 0..32 {
+        let group = group.clone();
+        load.spawn(async move {
+            loop {
+                group.submit(1).await.unwrap();
+            }
+        });
+    }
+    let other = Database::open(&settings, TABLES).await.unwrap();
+    for _ in 0..20 {
+        // Busy would come after 5 s.
+        other.write(|tx| increment(tx, vec![1])).await.unwrap();
+    }
+    load.shutdown().await;
+});
 
 #[test]
 fn reads_go_to_replicas_unless_they_must_be_fresh() {
-    run_on_postgres(
-        "reads_go_to_replicas_unless_they_must_be_fresh",
-        |settings| async move {
-            let mark = async |settings: &DataSettings, n: i64| {
-                let db = Database::open(settings, TABLES).await.unwrap();
-                db.write(move |tx| increment(tx, vec![n])).await.unwrap();
-            };
-            // Stand-ins for replicas: databases that tell by their content which they are.
-            let (one, two) = (
-                sibling(&settings, "one").await,
-                sibling(&settings, "two").await,
-            );
-            mark(&settings, 100).await;
-            mark(&one, 1).await;
-            mark(&two, 2).await;
-            let gone = "postgres://postgres@127.0.0.1:1/gone".to_owned();
-            let with = |replicas: Vec<String>| DataSettings {
-                replicas,
-                ..settings.clone()
-            };
+    run_on_postgres("reads_go_to_replicas_unless_they_must_be_fresh", |settings| async move {
+        let mark = async |settings: &DataSettings, n: i64| {
+            let db = Database::open(settings, TABLES).await.unwrap();
+            db.write(move |tx| increment(tx, vec![n])).await.unwrap();
+        };
+        // Stand-ins for replicas: databases that tell by their content which they are.
+        let (one, two) = (sibling(&settings, "one").await, sibling(&settings, "two").await);
+        mark(&settings, 100).await;
+        mark(&one, 1).await;
+        mark(&two, 2).await;
+        let gone = "postgres://postgres@127.0.0.1:1/gone".to_owned();
+        let with = |replicas: Vec<String>| DataSettings { replicas, ..settings.clone() };
 
-            let both = with(vec![one.primary, two.primary]);
-            let db = Database::open(&both, TABLES).await.unwrap();
-            let mut seen = [total(&db).await, total(&db).await];
-            seen.sort_unstable();
-            assert_eq!(seen, [1, 2], "in turn");
+        let both = with(vec![one.primary, two.primary]);
+        let db = Database::open(&both, TABLES).await.unwrap();
+        let mut seen = [total(&db).await, total(&db).await];
+        seen.sort_unstable();
+        assert_eq!(seen, [1, 2], "in turn");
 
-            let mut context = Context::background();
-            context.fresh = true;
-            assert_eq!(
-                context.scope(total(&db)).await,
-                100,
-                "one's own writes are seen"
-            );
+        let mut context = Context::background();
+        context.fresh = true;
+        assert_eq!(context.scope(total(&db)).await, 100, "one's own writes are seen");
 
-            let db = Database::open(&with(vec![gone]), TABLES).await.unwrap();
-            assert_eq!(total(&db).await, 100, "the primary stands in");
-        },
-    );
+        let db = Database::open(&with(vec![gone]), TABLES).await.unwrap();
+        assert_eq!(total(&db).await, 100, "the primary stands in");
+    });
+}
+
+#[test]
+fn the_new_primary_is_found() {
+    run_on_postgres("the_new_primary_is_found", |settings| async move {
+        // Two ways to one server: cutting the first is, to who uses it, a primary that dies and a
+        // replica that takes over.
+        let mut old = Link::to(&settings).await;
+        let both = DataSettings { replicas: vec![settings.primary.clone()], ..old.settings() };
+        let db = Database::open(&both, TABLES).await.unwrap();
+        let group = GroupCommit::new(db.clone(), GroupCommitSettings::default(), increment);
+        db.write(|tx| increment(tx, vec![1])).await.unwrap();
+        old.cut();
+        let mut written = 1;
+        eventually("writes get through again", || {
+            let write = db.write(|tx| increment(tx, vec![1]));
+            async { write.await.is_ok() }
+        })
+        .await;
+        written += 1;
+        group.submit(1).await.unwrap();
+        written += 1;
+        let mut context = Context::background();
+        context.fresh = true;
+        assert_eq!(context.scope(total(&db)).await, written);
+
+        // A start after the exchange, with the settings from before it.
+        let db = Database::open(&both, TABLES).await.unwrap();
+        db.write(|tx| increment(tx, vec![1])).await.unwrap();
+        assert_eq!(total(&db).await, written + 1);
+    });
+}
+
+#[test]
+fn a_server_that_starts_again_is_used_again() {
+    run_on_postgres("a_server_that_starts_again_is_used_again", |settings| async move {
+        let mut link = Link::to(&settings).await;
+        let db = Database::open(&link.settings(), TABLES).await.unwrap();
+        link.cut();
+        let gone = db.write(|tx| increment(tx, vec![1])).await;
+        assert!(matches!(gone, Err(DataError::Unavailable(_))), "{gone:?}");
+        link.mend().await;
+        eventually("writes get through again", || {
+            let write = db.write(|tx| increment(tx, vec![1]));
+            async { write.await.is_ok() }
+        })
+        .await;
+        assert_eq!(total(&db).await, 1);
+    });
 }

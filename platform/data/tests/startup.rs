@@ -22,10 +22,7 @@ const BROKEN: Migration = Migration {
 };
 
 async fn shelves(db: &Database) -> Vec<(String,)> {
-    db.read()
-        .rows("SELECT label FROM shelf ORDER BY id", [])
-        .await
-        .unwrap()
+    db.read().rows("SELECT label FROM shelf ORDER BY id", []).await.unwrap()
 }
 
 async fn refusal(settings: &DataSettings, migrations: &[&[Migration]]) -> String {
@@ -39,74 +36,45 @@ async fn refusal(settings: &DataSettings, migrations: &[&[Migration]]) -> String
     }
 }
 
-on_each_engine!(
-    openers_race_and_each_step_is_taken_once,
-    |settings: DataSettings| async move {
-        let mut openers = tokio::task::JoinSet::new();
-        for _ in 0..8 {
-            let settings = settings.clone();
-            openers.spawn(async move { Database::open(&settings, &[&[FIRST], &[SECOND]]).await });
-        }
-        for opened in openers.join_all().await {
-            let labels = shelves(&opened.unwrap()).await;
-            assert_eq!(labels, [("a".to_owned(),), ("b".to_owned(),)]);
-        }
+on_each_engine!(openers_race_and_each_step_is_taken_once, |settings: DataSettings| async move {
+    let mut openers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let settings = settings.clone();
+        openers.spawn(async move { Database::open(&settings, &[&[FIRST], &[SECOND]]).await });
     }
-);
+    for opened in openers.join_all().await {
+        let labels = shelves(&opened.unwrap()).await;
+        assert_eq!(labels, [("a".to_owned(),), ("b".to_owned(),)]);
+    }
+});
 
-on_each_engine!(
-    a_later_version_adds_its_steps,
-    |settings: DataSettings| async move {
-        Database::open(&settings, &[&[FIRST]]).await.unwrap();
-        let db = Database::open(&settings, &[&[FIRST, SECOND]])
-            .await
-            .unwrap();
-        assert_eq!(shelves(&db).await.len(), 2);
-        let again = Database::open(&settings, &[&[FIRST, SECOND]])
-            .await
-            .unwrap();
-        assert_eq!(shelves(&again).await.len(), 2);
-    }
-);
+on_each_engine!(a_later_version_adds_its_steps, |settings: DataSettings| async move {
+    Database::open(&settings, &[&[FIRST]]).await.unwrap();
+    let db = Database::open(&settings, &[&[FIRST, SECOND]]).await.unwrap();
+    assert_eq!(shelves(&db).await.len(), 2);
+    let again = Database::open(&settings, &[&[FIRST, SECOND]]).await.unwrap();
+    assert_eq!(shelves(&again).await.len(), 2);
+});
 
-on_each_engine!(
-    a_step_that_fails_leaves_nothing,
-    |settings: DataSettings| async move {
-        let line = refusal(&settings, &[&[FIRST, SECOND, BROKEN]]).await;
-        assert!(line.contains("test/0003"), "{line}");
-        let db = Database::open(&settings, &[]).await.unwrap();
-        assert!(
-            db.read()
-                .rows::<(String,)>("SELECT label FROM shelf", [])
-                .await
-                .is_err()
-        );
-    }
-);
+on_each_engine!(a_step_that_fails_leaves_nothing, |settings: DataSettings| async move {
+    let line = refusal(&settings, &[&[FIRST, SECOND, BROKEN]]).await;
+    assert!(line.contains("test/0003"), "{line}");
+    let db = Database::open(&settings, &[]).await.unwrap();
+    assert!(db.read().rows::<(String,)>("SELECT label FROM shelf", []).await.is_err());
+});
 
-on_each_engine!(
-    a_newer_database_is_refused,
-    |settings: DataSettings| async move {
-        let db = Database::open(&settings, &[&[FIRST, SECOND]])
-            .await
-            .unwrap();
-        let line = refusal(&settings, &[&[FIRST]]).await;
-        assert!(
-            line.contains("newer version") && line.contains("test/0002"),
-            "{line}"
-        );
-        let changed = Migration {
-            sql: "CREATE TABLE shelf (id {{id}})",
-            ..FIRST
-        };
-        let line = refusal(&settings, &[&[changed, SECOND, BROKEN]]).await;
-        assert!(line.contains("another `test/0001`"), "{line}");
-        assert_eq!(shelves(&db).await.len(), 2);
-        if db.engine() == Engine::Postgres {
-            assert!(!line.contains("host="), "no parameters, no secrets: {line}");
-        }
+on_each_engine!(a_newer_database_is_refused, |settings: DataSettings| async move {
+    let db = Database::open(&settings, &[&[FIRST, SECOND]]).await.unwrap();
+    let line = refusal(&settings, &[&[FIRST]]).await;
+    assert!(line.contains("newer version") && line.contains("test/0002"), "{line}");
+    let changed = Migration { sql: "CREATE TABLE shelf (id {{id}})", ..FIRST };
+    let line = refusal(&settings, &[&[changed, SECOND, BROKEN]]).await;
+    assert!(line.contains("another `test/0001`"), "{line}");
+    assert_eq!(shelves(&db).await.len(), 2);
+    if db.engine() == Engine::Postgres {
+        assert!(!line.contains("host="), "no parameters, no secrets: {line}");
     }
-);
+});
 
 fn file(settings: &DataSettings) -> PathBuf {
     PathBuf::from(settings.primary.trim_start_matches("sqlite:"))
@@ -119,8 +87,7 @@ async fn closed(settings: &DataSettings) -> Vec<u8> {
         db.write(move |tx| {
             Box::pin(async move {
                 let label = format!("{label:0100}");
-                tx.run("INSERT INTO shelf (label) VALUES ($1)", values![label])
-                    .await
+                tx.run("INSERT INTO shelf (label) VALUES ($1)", values![label]).await
             })
         })
         .await
@@ -135,15 +102,8 @@ async fn a_newer_file_is_not_touched() {
     let (settings, folder) = temp_sqlite();
     let before = closed(&settings).await;
     refusal(&settings, &[&[FIRST]]).await;
-    assert!(
-        fs::read(file(&settings)).unwrap() == before,
-        "it was written to"
-    );
-    assert_eq!(
-        fs::read_dir(folder.path()).unwrap().count(),
-        1,
-        "nothing was left beside it"
-    );
+    assert!(fs::read(file(&settings)).unwrap() == before, "it was written to");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing was left beside it");
 }
 
 #[tokio::test]
@@ -166,24 +126,12 @@ async fn damage_is_refused_and_not_touched() {
     for (name, bytes) in cases {
         fs::write(file(&settings), &bytes).unwrap();
         let line = refusal(&settings, &[&[FIRST, SECOND]]).await;
-        assert!(
-            line.contains("damaged") && line.contains("test.db"),
-            "{name}: {line}"
-        );
-        assert!(
-            fs::read(file(&settings)).unwrap() == bytes,
-            "{name} was written to"
-        );
+        assert!(line.contains("damaged") && line.contains("test.db"), "{name}: {line}");
+        assert!(fs::read(file(&settings)).unwrap() == bytes, "{name} was written to");
     }
     fs::write(file(&settings), &whole).unwrap();
     assert_eq!(
-        shelves(
-            &Database::open(&settings, &[&[FIRST, SECOND]])
-                .await
-                .unwrap()
-        )
-        .await
-        .len(),
+        shelves(&Database::open(&settings, &[&[FIRST, SECOND]]).await.unwrap()).await.len(),
         402
     );
 }
@@ -195,10 +143,7 @@ async fn a_folder_that_cannot_be_written_is_named() {
     fs::write(&in_the_way, "").unwrap();
     let inside = DataSettings::sqlite(in_the_way.join("deep/a.db"));
     let line = refusal(&inside, &[&[FIRST]]).await;
-    assert!(
-        line.contains("folder") && line.contains("file/deep"),
-        "{line}"
-    );
+    assert!(line.contains("folder") && line.contains("file/deep"), "{line}");
     // A folder where the file should be.
     fs::create_dir(file(&settings)).unwrap();
     let line = refusal(&settings, &[&[FIRST]]).await;
@@ -218,10 +163,7 @@ async fn a_folder_is_made_for_a_new_file() {
 async fn a_server_that_is_not_there_is_named_without_its_password() {
     let settings = DataSettings::postgres("postgres://me:secret@127.0.0.1:1/none");
     let line = refusal(&settings, &[&[FIRST]]).await;
-    assert!(
-        line.contains("127.0.0.1:1/none") && !line.contains("secret"),
-        "{line}"
-    );
+    assert!(line.contains("127.0.0.1:1/none") && !line.contains("secret"), "{line}");
     let settings = DataSettings::postgres("mongodb://me:secret@h/none");
     let line = refusal(&settings, &[&[FIRST]]).await;
     assert!(!line.contains("secret"), "{line}");

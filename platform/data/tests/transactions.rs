@@ -8,7 +8,7 @@ use data::{
     DataError, DataSettings, Database, Engine, FromQueryResult, Migration, Sql, Tx, values,
 };
 use sea_orm::ConnectionTrait;
-use testkit::{cancel_at_random, eventually, on_each_engine};
+use testkit::{cancel_at_random, eventually, on_each_engine, run_on_postgres};
 
 const TABLES: &[&[Migration]] = &[&[Migration {
     name: "test/0001",
@@ -31,12 +31,7 @@ async fn open(settings: &DataSettings) -> Database {
 }
 
 async fn count(db: &Database) -> i64 {
-    db.read()
-        .row::<(i64,)>("SELECT COUNT(*) FROM entry", [])
-        .await
-        .unwrap()
-        .unwrap()
-        .0
+    db.read().row::<(i64,)>("SELECT COUNT(*) FROM entry", []).await.unwrap().unwrap().0
 }
 
 async fn insert_account(tx: &Tx, name: &str, kind: i64) -> Result<i64, DataError> {
@@ -46,20 +41,14 @@ async fn insert_account(tx: &Tx, name: &str, kind: i64) -> Result<i64, DataError
 
 async fn insert_pair(tx: &Tx, pair: i64) -> Result<(), DataError> {
     for side in [1_i64, 2] {
-        tx.run(
-            "INSERT INTO entry (pair, side) VALUES ($1, $2)",
-            values![pair, side],
-        )
-        .await?;
+        tx.run("INSERT INTO entry (pair, side) VALUES ($1, $2)", values![pair, side]).await?;
     }
     Ok(())
 }
 
-on_each_engine!(
-    one_text_of_sql_serves_both_engines,
-    |settings: DataSettings| async move {
-        let db = open(&settings).await;
-        let id = db
+on_each_engine!(one_text_of_sql_serves_both_engines, |settings: DataSettings| async move {
+    let db = open(&settings).await;
+    let id = db
         .write(|tx| {
             Box::pin(async move {
                 let sql = "INSERT INTO account (name, kind, rate, picture) VALUES ($2, $1, $4, $3)
@@ -70,212 +59,150 @@ on_each_engine!(
         })
         .await
         .unwrap();
-        let sql = "SELECT id, name, rate, picture FROM account WHERE name = $1 AND kind = $2";
-        let ada = Account {
-            id,
-            name: "Ada".into(),
-            rate: Some(2.5),
-            picture: Some(vec![0, 255]),
-        };
-        let found = db
-            .read()
-            .one::<Account>(sql, values!["Ada", 1_i64])
-            .await
-            .unwrap();
-        assert_eq!(found, Some(ada));
-        assert_eq!(
-            db.read()
-                .one::<Account>(sql, values!["Ada", 2_i64])
-                .await
-                .unwrap(),
-            None
-        );
-        let all = db
-            .read()
-            .all::<Account>("SELECT * FROM account", [])
-            .await
-            .unwrap();
-        assert_eq!(all.len(), 1);
-        let empty = values![None::<String>, None::<f64>];
-        let null = "SELECT id FROM account WHERE name = $1 OR rate = $2";
-        assert!(
-            db.read()
-                .rows::<(i64,)>(null, empty)
-                .await
-                .unwrap()
-                .is_empty()
-        );
-    }
-);
+    let sql = "SELECT id, name, rate, picture FROM account WHERE name = $1 AND kind = $2";
+    let ada = Account { id, name: "Ada".into(), rate: Some(2.5), picture: Some(vec![0, 255]) };
+    let found = db.read().one::<Account>(sql, values!["Ada", 1_i64]).await.unwrap();
+    assert_eq!(found, Some(ada));
+    assert_eq!(db.read().one::<Account>(sql, values!["Ada", 2_i64]).await.unwrap(), None);
+    let all = db.read().all::<Account>("SELECT * FROM account", []).await.unwrap();
+    assert_eq!(all.len(), 1);
+    let empty = values![None::<String>, None::<f64>];
+    let null = "SELECT id FROM account WHERE name = $1 OR rate = $2";
+    assert!(db.read().rows::<(i64,)>(null, empty).await.unwrap().is_empty());
+});
 
-on_each_engine!(
-    constraints_have_the_same_names,
-    |settings: DataSettings| async move {
-        let db = open(&settings).await;
-        let twice = db
-            .write(|tx| {
-                Box::pin(async move {
-                    insert_account(tx, "Ada", 1).await?;
-                    insert_account(tx, "Ada", 1).await
-                })
+on_each_engine!(constraints_have_the_same_names, |settings: DataSettings| async move {
+    let db = open(&settings).await;
+    let twice = db
+        .write(|tx| {
+            Box::pin(async move {
+                insert_account(tx, "Ada", 1).await?;
+                insert_account(tx, "Ada", 1).await
             })
-            .await;
-        let constraint = "account_name_kind_key".to_owned();
-        assert_eq!(twice, Err(DataError::UniqueViolation { constraint }));
-        let pair_twice = db
-            .write(|tx| {
-                Box::pin(async move {
-                    insert_pair(tx, 1).await?;
-                    insert_pair(tx, 1).await
-                })
+        })
+        .await;
+    let constraint = "account_name_kind_key".to_owned();
+    assert_eq!(twice, Err(DataError::UniqueViolation { constraint }));
+    let pair_twice = db
+        .write(|tx| {
+            Box::pin(async move {
+                insert_pair(tx, 1).await?;
+                insert_pair(tx, 1).await
             })
-            .await;
-        let constraint = "entry_pkey".to_owned();
-        assert_eq!(pair_twice, Err(DataError::UniqueViolation { constraint }));
-        let id_twice = db
-            .write(|tx| {
-                Box::pin(async move {
-                    let sql = "INSERT INTO account (id, name, kind) VALUES ($1, $2, 1)";
-                    tx.run(sql, values![7_i64, "b"]).await?;
-                    tx.run(sql, values![7_i64, "c"]).await
-                })
+        })
+        .await;
+    let constraint = "entry_pkey".to_owned();
+    assert_eq!(pair_twice, Err(DataError::UniqueViolation { constraint }));
+    let id_twice = db
+        .write(|tx| {
+            Box::pin(async move {
+                let sql = "INSERT INTO account (id, name, kind) VALUES ($1, $2, 1)";
+                tx.run(sql, values![7_i64, "b"]).await?;
+                tx.run(sql, values![7_i64, "c"]).await
             })
-            .await;
-        let constraint = "account_pkey".to_owned();
-        assert_eq!(id_twice, Err(DataError::UniqueViolation { constraint }));
-        let orphan: Result<u64, DataError> = db
-            .write(|tx| {
-                Box::pin(async move {
-                    tx.run(
-                        "INSERT INTO letter (account_id) VALUES ($1)",
-                        values![99_i64],
-                    )
-                    .await
-                })
+        })
+        .await;
+    let constraint = "account_pkey".to_owned();
+    assert_eq!(id_twice, Err(DataError::UniqueViolation { constraint }));
+    let orphan: Result<u64, DataError> = db
+        .write(|tx| {
+            Box::pin(async move {
+                tx.run("INSERT INTO letter (account_id) VALUES ($1)", values![99_i64]).await
             })
-            .await;
-        assert_eq!(orphan, Err(DataError::ForeignKey));
-        assert_eq!(count(&db).await, 0);
-    }
-);
+        })
+        .await;
+    assert_eq!(orphan, Err(DataError::ForeignKey));
+    assert_eq!(count(&db).await, 0);
+});
 
-on_each_engine!(
-    a_failed_statement_dooms_its_transaction,
-    |settings: DataSettings| async move {
-        let db = open(&settings).await;
-        let swallowed: Result<(), DataError> = db
-            .write(|tx| {
+on_each_engine!(a_failed_statement_dooms_its_transaction, |settings: DataSettings| async move {
+    let db = open(&settings).await;
+    let swallowed: Result<(), DataError> = db
+        .write(|tx| {
+            Box::pin(async move {
+                insert_pair(tx, 1).await?;
+                insert_pair(tx, 1).await.unwrap_err();
+                assert!(insert_pair(tx, 2).await.is_err(), "nothing runs after a failure");
+                Ok(())
+            })
+        })
+        .await;
+    assert!(matches!(swallowed, Err(DataError::Other(_))), "{swallowed:?}");
+    assert_eq!(count(&db).await, 0);
+});
+
+on_each_engine!(an_error_or_a_panic_keeps_nothing, |settings: DataSettings| async move {
+    let db = open(&settings).await;
+    let mut committed = db.committed();
+    committed.mark_unchanged();
+    let refused: Result<(), DataError> = db
+        .write(|tx| {
+            Box::pin(async move {
+                insert_pair(tx, 1).await?;
+                Err(DataError::Busy)
+            })
+        })
+        .await;
+    assert_eq!(refused, Err(DataError::Busy));
+    let copy = db.clone();
+    let panicked = tokio::spawn(async move {
+        copy.write::<(), DataError, _>(|tx| {
+            Box::pin(async move {
+                insert_pair(tx, 2).await?;
+                panic!("on purpose")
+            })
+        })
+        .await
+    });
+    assert!(panicked.await.unwrap_err().is_panic());
+    assert!(!committed.has_changed().unwrap());
+    db.write(|tx| Box::pin(insert_pair(tx, 3))).await.unwrap();
+    assert!(committed.has_changed().unwrap());
+    assert_eq!(count(&db).await, 2);
+});
+
+on_each_engine!(writes_cut_off_anywhere_are_whole_or_absent, |settings: DataSettings| async move {
+    let db = open(&DataSettings { pool: 3, ..settings }).await;
+    let tries = 400_i64;
+    let mut running = tokio::task::JoinSet::new();
+    for pair in 0..tries {
+        let db = db.clone();
+        running.spawn(async move {
+            let write = db.write(move |tx| {
                 Box::pin(async move {
-                    insert_pair(tx, 1).await?;
-                    insert_pair(tx, 1).await.unwrap_err();
-                    assert!(
-                        insert_pair(tx, 2).await.is_err(),
-                        "nothing runs after a failure"
-                    );
+                    insert_pair(tx, pair).await?;
+                    if pair % 5 == 0 {
+                        return Err(DataError::ForeignKey);
+                    }
                     Ok(())
                 })
-            })
-            .await;
-        assert!(
-            matches!(swallowed, Err(DataError::Other(_))),
-            "{swallowed:?}"
-        );
-        assert_eq!(count(&db).await, 0);
-    }
-);
-
-on_each_engine!(
-    an_error_or_a_panic_keeps_nothing,
-    |settings: DataSettings| async move {
-        let db = open(&settings).await;
-        let mut committed = db.committed();
-        committed.mark_unchanged();
-        let refused: Result<(), DataError> = db
-            .write(|tx| {
-                Box::pin(async move {
-                    insert_pair(tx, 1).await?;
-                    Err(DataError::Busy)
-                })
-            })
-            .await;
-        assert_eq!(refused, Err(DataError::Busy));
-        let copy = db.clone();
-        let panicked = tokio::spawn(async move {
-            copy.write::<(), DataError, _>(|tx| {
-                Box::pin(async move {
-                    insert_pair(tx, 2).await?;
-                    panic!("on purpose")
-                })
-            })
-            .await
-        });
-        assert!(panicked.await.unwrap_err().is_panic());
-        assert!(!committed.has_changed().unwrap());
-        db.write(|tx| Box::pin(insert_pair(tx, 3))).await.unwrap();
-        assert!(committed.has_changed().unwrap());
-        assert_eq!(count(&db).await, 2);
-    }
-);
-
-on_each_engine!(
-    writes_cut_off_anywhere_are_whole_or_absent,
-    |settings: DataSettings| async move {
-        let db = open(&DataSettings {
-            pool: 3,
-            ..settings
-        })
-        .await;
-        let tries = 400_i64;
-        let mut running = tokio::task::JoinSet::new();
-        for pair in 0..tries {
-            let db = db.clone();
-            running.spawn(async move {
-                let write = db.write(move |tx| {
-                    Box::pin(async move {
-                        insert_pair(tx, pair).await?;
-                        if pair % 5 == 0 {
-                            return Err(DataError::ForeignKey);
-                        }
-                        Ok(())
-                    })
-                });
-                cancel_at_random(write, pair.unsigned_abs())
-                    .await
-                    .map(|result| (pair, result))
             });
-            if pair % 16 == 0 {
-                running.join_next().await;
-            }
+            cancel_at_random(write, pair.unsigned_abs()).await.map(|result| (pair, result))
+        });
+        if pair % 16 == 0 {
+            running.join_next().await;
         }
-        let acknowledged = running.join_all().await;
-        let acknowledged = acknowledged
-            .into_iter()
-            .flatten()
-            .filter(|(_, r)| r.is_ok())
-            .count();
-        assert!(acknowledged > 0 && acknowledged < 300, "{acknowledged}");
-        // Those without a caller finish too; then every connection can still write.
-        for pair in tries..tries + 12 {
-            db.write(move |tx| Box::pin(insert_pair(tx, pair)))
-                .await
-                .unwrap();
-        }
-        let halves = "SELECT pair FROM entry GROUP BY pair HAVING COUNT(*) <> 2 OR pair % 5 = 0 AND pair < 400";
-        eventually("all writes have ended", || async {
-            open_transactions(&db).await == 0
-        })
-        .await;
-        let halves = db.read().rows::<(i64,)>(halves, []).await.unwrap();
-        assert_eq!(halves, vec![]);
-        let (pairs,) = db
-            .read()
-            .row::<(i64,)>("SELECT COUNT(DISTINCT pair) FROM entry", [])
-            .await
-            .unwrap()
-            .unwrap();
-        assert!(pairs >= i64::try_from(acknowledged).unwrap());
     }
-);
+    let acknowledged = running.join_all().await;
+    let acknowledged = acknowledged.into_iter().flatten().filter(|(_, r)| r.is_ok()).count();
+    assert!(acknowledged > 0 && acknowledged < 300, "{acknowledged}");
+    // Those without a caller finish too; then every connection can still write.
+    for pair in tries..tries + 12 {
+        db.write(move |tx| Box::pin(insert_pair(tx, pair))).await.unwrap();
+    }
+    let halves =
+        "SELECT pair FROM entry GROUP BY pair HAVING COUNT(*) <> 2 OR pair % 5 = 0 AND pair < 400";
+    eventually("all writes have ended", || async { open_transactions(&db).await == 0 }).await;
+    let halves = db.read().rows::<(i64,)>(halves, []).await.unwrap();
+    assert_eq!(halves, vec![]);
+    let (pairs,) = db
+        .read()
+        .row::<(i64,)>("SELECT COUNT(DISTINCT pair) FROM entry", [])
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(pairs >= i64::try_from(acknowledged).unwrap());
+});
 
 /// Transactions that are open on the server; on SQLite a write would not get through.
 async fn open_transactions(db: &Database) -> i64 {
@@ -287,58 +214,47 @@ async fn open_transactions(db: &Database) -> i64 {
     }
 }
 
-on_each_engine!(
-    a_write_outlives_its_caller,
-    |settings: DataSettings| async move {
-        let db = open(&settings).await;
-        let (begun, has_begun) = tokio::sync::oneshot::channel();
-        let (go_on, may_go_on) = tokio::sync::oneshot::channel::<()>();
-        let write = db.write(|tx| {
-            Box::pin(async move {
-                tx.run("INSERT INTO entry (pair, side) VALUES (1, 1)", [])
-                    .await?;
-                begun.send(()).unwrap();
-                may_go_on.await.unwrap();
-                tx.run("INSERT INTO entry (pair, side) VALUES (1, 2)", [])
-                    .await
-            })
-        });
-        tokio::select! {
-            _ = write => panic!("it cannot have ended"),
-            begun = has_begun => begun.unwrap(),
-        }
-        go_on.send(()).unwrap();
-        eventually("the write is there", || async { count(&db).await == 2 }).await;
+on_each_engine!(a_write_outlives_its_caller, |settings: DataSettings| async move {
+    let db = open(&settings).await;
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let (go_on, may_go_on) = tokio::sync::oneshot::channel::<()>();
+    let write = db.write(|tx| {
+        Box::pin(async move {
+            tx.run("INSERT INTO entry (pair, side) VALUES (1, 1)", []).await?;
+            begun.send(()).unwrap();
+            may_go_on.await.unwrap();
+            tx.run("INSERT INTO entry (pair, side) VALUES (1, 2)", []).await
+        })
+    });
+    tokio::select! {
+        _ = write => panic!("it cannot have ended"),
+        begun = has_begun => begun.unwrap(),
     }
-);
+    go_on.send(()).unwrap();
+    eventually("the write is there", || async { count(&db).await == 2 }).await;
+});
 
 on_each_engine!(readers_cannot_write, |settings: DataSettings| async move {
     let db = open(&settings).await;
-    let written = db
-        .read()
-        .run("INSERT INTO entry (pair, side) VALUES (1, 1)", [])
-        .await;
+    let written = db.read().run("INSERT INTO entry (pair, side) VALUES (1, 1)", []).await;
     assert!(written.is_err());
     assert_eq!(count(&db).await, 0);
 });
 
-on_each_engine!(
-    the_caller_is_known_inside_a_write,
-    |settings: DataSettings| async move {
-        let db = open(&settings).await;
-        let context = telemetry::Context::background();
-        let id = context.request_id.clone();
-        let inside = context
-            .scope(db.write(|_| {
-                Box::pin(async {
-                    Ok::<_, DataError>(telemetry::Context::current().unwrap().request_id)
-                })
-            }))
-            .await
-            .unwrap();
-        assert_eq!(inside, id);
-    }
-);
+on_each_engine!(the_caller_is_known_inside_a_write, |settings: DataSettings| async move {
+    let db = open(&settings).await;
+    let context = telemetry::Context::background();
+    let id = context.request_id.clone();
+    let inside = context
+        .scope(db.write(|_| {
+            Box::pin(async {
+                Ok::<_, DataError>(telemetry::Context::current().unwrap().request_id)
+            })
+        }))
+        .await
+        .unwrap();
+    assert_eq!(inside, id);
+});
 
 #[tokio::test]
 async fn a_full_disk_fails_the_write_and_nothing_else() {
@@ -347,8 +263,7 @@ async fn a_full_disk_fails_the_write_and_nothing_else() {
     let limit = |pages: u32| {
         db.write::<_, DataError, _>(move |tx| {
             Box::pin(async move {
-                tx.execute_unprepared(&format!("PRAGMA max_page_count = {pages}"))
-                    .await?;
+                tx.execute_unprepared(&format!("PRAGMA max_page_count = {pages}")).await?;
                 Ok(())
             })
         })
@@ -391,16 +306,67 @@ async fn a_lock_that_is_not_let_go_is_busy_in_the_end() {
     });
     has_begun.await.unwrap();
     let waiting = other.write(|tx| Box::pin(insert_pair(tx, 2)));
-    let waited = tokio::time::timeout(Duration::from_secs(20), waiting)
-        .await
-        .unwrap();
+    let waited = tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap();
     assert_eq!(waited, Err(DataError::Busy));
     assert_eq!(count(&other).await, 0, "readers are not held up");
     go_on.send(()).unwrap();
     holding.await.unwrap().unwrap();
-    other
-        .write(|tx| Box::pin(insert_pair(tx, 2)))
-        .await
-        .unwrap();
+    other.write(|tx| Box::pin(insert_pair(tx, 2))).await.unwrap();
     assert_eq!(count(&other).await, 4);
+}
+
+on_each_engine!(reads_cut_off_anywhere_poison_nothing, |settings: DataSettings| async move {
+    let db = open(&DataSettings { readers: 2, ..settings }).await;
+    db.write(|tx| Box::pin(insert_pair(tx, 1))).await.unwrap();
+    let mut readers = tokio::task::JoinSet::new();
+    for seed in 0..300 {
+        let db = db.clone();
+        readers.spawn(async move { cancel_at_random(count(&db), seed).await });
+    }
+    let counted = readers.join_all().await.into_iter().flatten().collect::<Vec<_>>();
+    assert!(!counted.is_empty() && counted.len() < 300, "{}", counted.len());
+    assert!(counted.iter().all(|n| *n == 2), "{counted:?}");
+    let all = futures::future::join_all((0..20).map(|_| count(&db))).await;
+    assert_eq!(all, [2; 20]);
+});
+
+#[tokio::test]
+async fn a_transaction_that_hangs_does_not_hold_the_others() {
+    let (settings, _folder) = testkit::temp_sqlite();
+    let db = open(&settings).await;
+    let hanging: Result<(), DataError> = db
+        .write(|tx| {
+            Box::pin(async move {
+                insert_pair(tx, 1).await?;
+                // From here on only timers move the clock, and they do so at once.
+                tokio::time::pause();
+                std::future::pending().await
+            })
+        })
+        .await;
+    tokio::time::resume();
+    assert!(matches!(hanging, Err(DataError::Unavailable(_))), "{hanging:?}");
+    db.write(|tx| Box::pin(insert_pair(tx, 1))).await.unwrap();
+    assert_eq!(count(&db).await, 2);
+}
+
+#[test]
+fn statements_are_prepared_once_a_connection() {
+    run_on_postgres("statements_are_prepared_once_a_connection", |settings| async move {
+        let db = open(&DataSettings { pool: 1, ..settings }).await;
+        for n in 0..20 {
+            db.write(move |tx| Box::pin(insert_pair(tx, n))).await.unwrap();
+        }
+        let plans = db
+            .write(|tx| {
+                Box::pin(async move {
+                    let sql = "SELECT generic_plans + custom_plans FROM pg_prepared_statements
+                               WHERE statement LIKE 'INSERT INTO entry%'";
+                    tx.rows::<(i64,)>(sql, []).await
+                })
+            })
+            .await
+            .unwrap_or_else(|error: DataError| panic!("{error}"));
+        assert_eq!(plans, [(40,)], "one statement, used for each of 20 pairs twice");
+    });
 }

@@ -25,11 +25,7 @@ impl Client {
     /// A caller who is not signed in.
     #[must_use]
     pub fn new(router: Router) -> Self {
-        Self {
-            router,
-            caller: None,
-            fresh: false,
-        }
+        Self { router, caller: None, fresh: false }
     }
 
     /// The same router, called by this user.
@@ -47,31 +43,18 @@ impl Client {
     /// The same router, called by nobody in particular.
     #[must_use]
     pub fn anonymous(&self) -> Self {
-        Self {
-            caller: None,
-            ..self.clone()
-        }
+        Self { caller: None, ..self.clone() }
     }
 
     /// The same caller, who wrote recently: no replicas, no caches.
     #[must_use]
     pub fn fresh(&self) -> Self {
-        Self {
-            fresh: true,
-            ..self.clone()
-        }
+        Self { fresh: true, ..self.clone() }
     }
 
     fn as_principal(&self, user: UserId, staff: bool) -> Self {
         let session = format!("test-{user}");
-        Self {
-            caller: Some(Principal {
-                user,
-                session,
-                staff,
-            }),
-            ..self.clone()
-        }
+        Self { caller: Some(Principal { user, session, staff }), ..self.clone() }
     }
 
     /// `GET path`.
@@ -127,11 +110,7 @@ impl Client {
             (head, body.collect().await.unwrap().to_bytes())
         });
         let (head, bytes) = answer.await;
-        Reply {
-            status: head.status,
-            headers: head.headers,
-            bytes,
-        }
+        Reply { status: head.status, headers: head.headers, bytes }
     }
 }
 

@@ -17,10 +17,7 @@ const LONGEST: Duration = Duration::from_secs(120);
 /// An empty SQLite database; it goes with the folder.
 #[must_use]
 pub fn temp_sqlite() -> (DataSettings, TempDir) {
-    let folder = tempfile::Builder::new()
-        .prefix("atelier-test-")
-        .tempdir()
-        .unwrap();
+    let folder = tempfile::Builder::new().prefix("atelier-test-").tempdir().unwrap();
     (DataSettings::sqlite(folder.path().join("test.db")), folder)
 }
 
@@ -29,14 +26,8 @@ pub fn temp_sqlite() -> (DataSettings, TempDir) {
 pub async fn sibling(settings: &DataSettings, name: &str) -> DataSettings {
     match settings.engine().unwrap() {
         Engine::Sqlite => {
-            let path = settings
-                .primary
-                .strip_suffix(".db")
-                .unwrap_or(&settings.primary);
-            DataSettings {
-                primary: format!("{path}-{name}.db"),
-                ..settings.clone()
-            }
+            let path = settings.primary.strip_suffix(".db").unwrap_or(&settings.primary);
+            DataSettings { primary: format!("{path}-{name}.db"), ..settings.clone() }
         }
         Engine::Postgres => {
             let server = Server::running().expect("the first database is on it");
@@ -61,19 +52,13 @@ pub fn run_on_postgres<F: Future<Output = ()>>(name: &str, test: impl FnOnce(Dat
         }
         Err(Absent) => {
             // Not `eprintln!`: the test harness would hide it.
-            writeln!(
-                std::io::stderr(),
-                "SKIPPED {name}: no PostgreSQL on this machine"
-            )
-            .ok();
+            writeln!(std::io::stderr(), "SKIPPED {name}: no PostgreSQL on this machine").ok();
             return;
         }
     };
     runtime().block_on(async {
         let settings = server.create(&server.new_name()).await;
-        let outcome = AssertUnwindSafe(bounded(test(settings.clone())))
-            .catch_unwind()
-            .await;
+        let outcome = AssertUnwindSafe(bounded(test(settings.clone()))).catch_unwind().await;
         server.drop_all(&settings).await;
         if let Err(panic) = outcome {
             std::panic::resume_unwind(panic);
@@ -82,11 +67,7 @@ pub fn run_on_postgres<F: Future<Output = ()>>(name: &str, test: impl FnOnce(Dat
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap()
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 async fn bounded(test: impl Future<Output = ()>) {

@@ -42,9 +42,7 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: imp
         }
     };
     assert!(
-        tokio::time::timeout(Duration::from_secs(10), look)
-            .await
-            .is_ok(),
+        tokio::time::timeout(Duration::from_secs(10), look).await.is_ok(),
         "for 10 s it was not so that {what}"
     );
 }
@@ -68,9 +66,6 @@ mod tests {
             finished += u32::from(cancel_at_random(work, seed).await.is_some());
             reached[steps] += 1;
         }
-        assert!(
-            reached.iter().all(|n| *n > 0) && finished > 0,
-            "{reached:?} {finished}"
-        );
+        assert!(reached.iter().all(|n| *n > 0) && finished > 0, "{reached:?} {finished}");
     }
 }

@@ -3,7 +3,7 @@
 //! - [`on_each_engine!`] makes of one test two: on SQLite, and on a real PostgreSQL that the tests
 //!   of this machine share and that goes when the last of them is done;
 //! - [`Client`] calls a service's router as a user would, inside a `telemetry::Context`;
-//! - [`cancel_at_random`] drops work somewhere in its middle;
+//! - [`cancel_at_random`] drops work somewhere in its middle, [`Link`] cuts off a PostgreSQL;
 //! - [`eventually`] waits for a condition, and not for a time.
 //!
 //! **Invariant.** Nothing stays behind: no process, no database, no file but an empty lock.
@@ -13,11 +13,13 @@
 mod client;
 mod engines;
 mod faults;
+mod link;
 mod postgres;
 
 pub use client::{Client, Reply};
 pub use engines::{run_on_postgres, run_on_sqlite, sibling, temp_sqlite};
 pub use faults::{cancel_at_random, eventually};
+pub use link::Link;
 
 /// Makes a test run on each engine: `on_each_engine!(name, |settings: DataSettings| async move
 /// { … })` becomes the tests `name::sqlite` and `name::postgres`, each with an empty database.

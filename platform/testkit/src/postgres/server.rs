@@ -49,30 +49,24 @@ impl Server {
         SERVER.get()?.as_ref().ok()
     }
 
+    /// The socket it listens on.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.run.join(".s.PGSQL.5432")
+    }
+
     /// A name that no other test has.
     pub(crate) fn new_name(&self) -> String {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        format!(
-            "t{}_{count}_{:08x}",
-            std::process::id(),
-            rand::random::<u32>()
-        )
+        format!("t{}_{count}_{:08x}", std::process::id(), rand::random::<u32>())
     }
 
     /// Makes an empty database.
     pub(crate) async fn create(&self, name: &str) -> DataSettings {
         let sql = format!("CREATE DATABASE {name} TEMPLATE template0");
         self.admin(sql).await.unwrap();
-        let folder = self
-            .run
-            .display()
-            .to_string()
-            .replace('%', "%25")
-            .replace('/', "%2F");
-        DataSettings::postgres(format!(
-            "postgres://postgres@localhost/{name}?host={folder}"
-        ))
+        let folder = self.run.display().to_string().replace('%', "%25").replace('/', "%2F");
+        DataSettings::postgres(format!("postgres://postgres@localhost/{name}?host={folder}"))
     }
 
     /// The name of the database at an address that [`Self::create`] made.
@@ -120,16 +114,10 @@ async fn connect(run: &Path) -> Result<PgConnection, Error> {
 
 /// Whether the server in `run` answers.
 fn answers(run: &Path) -> bool {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let probe = async { connect(run).await?.close().await };
-        matches!(
-            tokio::time::timeout(Duration::from_secs(5), probe).await,
-            Ok(Ok(()))
-        )
+        matches!(tokio::time::timeout(Duration::from_secs(5), probe).await, Ok(Ok(())))
     })
 }
 
@@ -154,10 +142,7 @@ fn join_or_start(programs: &Programs) -> io::Result<Server> {
         std::thread::sleep(Duration::from_millis(20));
     }
     symlink(&name, base.join("current"))?;
-    Ok(Server {
-        run,
-        _lease: started.lease,
-    })
+    Ok(Server { run, _lease: started.lease })
 }
 
 /// Joins the current server, if there is one that lives.
@@ -178,10 +163,7 @@ fn base() -> io::Result<PathBuf> {
     let base = std::env::temp_dir().join(format!("atelier-postgres-{user}"));
     folder(&base)?;
     if fs::symlink_metadata(&base)?.uid() != user {
-        return Err(io::Error::other(format!(
-            "{} belongs to someone else",
-            base.display()
-        )));
+        return Err(io::Error::other(format!("{} belongs to someone else", base.display())));
     }
     Ok(base)
 }

@@ -36,10 +36,7 @@ impl Programs {
             .flatten()
             .flatten()
             .filter_map(|entry| {
-                Some((
-                    entry.file_name().to_str()?.parse().ok()?,
-                    entry.path().join("bin"),
-                ))
+                Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin")))
             })
             .collect();
         versions.sort();
@@ -53,11 +50,7 @@ impl Programs {
     fn command(&self, name: &str, user: Option<(u32, u32)>) -> Command {
         let mut command = Command::new(self.0.join(name));
         // Away from a terminal's Ctrl-C, which the supervisor handles in its way.
-        command
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .current_dir("/");
+        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).current_dir("/");
         command
             .env_clear()
             .env("LC_ALL", "C")
@@ -105,10 +98,7 @@ pub(super) struct Started {
 /// Holds the pipe of a run open, so that its server stays. Both ends are opened, which never
 /// waits.
 pub(super) fn hold_lease(run: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(run.join("lease"))
+    OpenOptions::new().read(true).write(true).open(run.join("lease"))
 }
 
 /// Starts a server in `base/name`. It listens on a socket in that folder only.
@@ -117,11 +107,7 @@ pub(super) fn start(programs: &Programs, base: &Path, name: &str) -> io::Result<
     let data = run.join("data");
     folder(&run)?;
     let user = other_user(base)?;
-    let made = Command::new("mkfifo")
-        .arg("-m")
-        .arg("600")
-        .arg(run.join("lease"))
-        .status()?;
+    let made = Command::new("mkfifo").arg("-m").arg("600").arg(run.join("lease")).status()?;
     if !made.success() {
         return Err(io::Error::other("mkfifo failed"));
     }
@@ -141,12 +127,7 @@ pub(super) fn start(programs: &Programs, base: &Path, name: &str) -> io::Result<
     let log = File::create(run.join("log"))?;
     let made = programs
         .command("initdb", user)
-        .args([
-            "--username=postgres",
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--locale=C",
-        ])
+        .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"])
         .args(["--no-sync", "--wal-segsize=4", "--pgdata"])
         .arg(&data)
         .stderr(log.try_clone()?)
@@ -163,14 +144,7 @@ pub(super) fn start(programs: &Programs, base: &Path, name: &str) -> io::Result<
         .args(["-h", "", "-N", "400", "-F"])
         .args(["-c", "shared_buffers=32MB", "-c", "full_page_writes=off"])
         .args(["-c", "autovacuum=off", "-c", "max_prepared_transactions=0"])
-        .args([
-            "-c",
-            "wal_level=minimal",
-            "-c",
-            "max_wal_senders=0",
-            "-c",
-            "jit=off",
-        ])
+        .args(["-c", "wal_level=minimal", "-c", "max_wal_senders=0", "-c", "jit=off"])
         .stderr(log)
         .spawn()?;
     Ok(Started { lease, child })
