@@ -49,13 +49,13 @@ impl Default for ConsumerSettings {
 
 /// A consumer in the making: name it, say what it handles, [`Consumer::spawn`] it.
 pub struct Consumer {
-    work: Work,
+    pub(crate) work: Work,
     log: Log,
 }
 
 /// What the transactions of a consumer need.
 #[derive(Clone)]
-struct Work {
+pub(crate) struct Work {
     name: Arc<str>,
     db: Database,
     handlers: Arc<HashMap<String, Handler>>,

@@ -19,12 +19,12 @@ const BATCH: u64 = 512;
 /// Rounds start at least this far apart: one at once, those after it together.
 const GAP: Duration = Duration::from_millis(4);
 /// Looks this often without being woken: for commits of other processes.
-const POLL: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Starts moving the events that `db`'s transactions emit into `log`: at once after a commit in
-/// this process, within half a second after one in another. Moves what is left when `tasks` stop.
+/// this process, within a second after one in another. Moves what is left when `tasks` stop.
 pub fn relay(db: Database, log: Log, tasks: &Tasks) {
     let stopping = tasks.stopping();
     tasks.spawn_loop("relay", move || {

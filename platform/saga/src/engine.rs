@@ -19,12 +19,15 @@ use crate::recovery;
 use crate::settings::Settings;
 use crate::wait::Until;
 
+/// Kinds by name and version.
+pub(crate) type Kinds = BTreeMap<(&'static str, i64), Arc<dyn Kind>>;
+
 /// Begins sagas, drives them, and takes over those whose driver died. Clones share everything.
 #[derive(Clone)]
 pub struct Engine {
     pub(crate) db: Database,
     pub(crate) settings: Arc<Settings>,
-    pub(crate) kinds: Arc<BTreeMap<(&'static str, i64), Arc<dyn Kind>>>,
+    pub(crate) kinds: Arc<Kinds>,
     tasks: Arc<OnceLock<Tasks>>,
 }
 
@@ -121,8 +124,8 @@ impl Engine {
     }
 
     fn newest(&self, kind: &str) -> Option<Arc<dyn Kind>> {
-        let versions = self.kinds.iter().filter(|((name, _), _)| *name == kind);
-        versions.last().map(|(_, kind)| Arc::clone(kind))
+        let mut versions = self.kinds.iter().filter(|((name, _), _)| *name == kind);
+        versions.next_back().map(|(_, kind)| Arc::clone(kind))
     }
 
     /// Runs `work` on a task that the process' end waits for.

@@ -17,7 +17,7 @@ const PRUNE_BATCH: u64 = 5000;
 
 impl Work {
     /// The stored position; 0 when this consumer is new here.
-    pub(super) async fn position(&self) -> Result<i64, DataError> {
+    pub(crate) async fn position(&self) -> Result<i64, DataError> {
         let name = self.name.clone();
         let sql = "SELECT position FROM events_positions WHERE consumer = $1";
         let found: Option<(i64,)> = self.db.read().row(sql, values![&*name]).await?;
@@ -45,7 +45,7 @@ impl Work {
 
     /// Handles `events` in one transaction, moving the position from `from` to the last of them.
     /// False: another instance has moved it, and nothing was done.
-    pub(super) async fn apply(
+    pub(crate) async fn apply(
         &self,
         from: i64,
         events: Vec<Arc<Recorded>>,
@@ -157,14 +157,12 @@ pub(super) async fn prune_inbox(db: &Database) -> Result<(), DataError> {
     let sql = "DELETE FROM events_inbox WHERE (consumer, event_id) IN \
                (SELECT consumer, event_id FROM events_inbox WHERE handled_at < $1 LIMIT $2)";
     loop {
-        let pruned: u64 = db
+        let pruned: Result<u64, DataError> = db
             .write(move |tx: &Tx| {
-                Box::pin(async move {
-                    Ok::<_, DataError>(tx.run(sql, values![before, PRUNE_BATCH as i64]).await?)
-                })
+                Box::pin(async move { tx.run(sql, values![before, PRUNE_BATCH as i64]).await })
             })
-            .await?;
-        if pruned < PRUNE_BATCH {
+            .await;
+        if pruned? < PRUNE_BATCH {
             return Ok(());
         }
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use data::DataSettings;
 
-const EVERY: Duration = Duration::from_millis(10);
+const EVERY: Duration = Duration::from_millis(20);
 const TICK: Duration = Duration::from_millis(50);
 /// For a database server: ask it.
 const POLL: Duration = Duration::from_millis(25);

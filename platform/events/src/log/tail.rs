@@ -120,3 +120,28 @@ impl Tail {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::Entry;
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_feed_did_not_bring_is_read_from_the_table() {
+        let (settings, _folder) = testkit::temp_sqlite();
+        let log = Log::open(&settings).await.unwrap();
+        let entries = (0..5).map(|n| Entry::new("n", "k", &n).unwrap());
+        log.append(entries.collect()).await.unwrap();
+        let events = log.read_after(0, 5).await.unwrap();
+        let (feed, receiver) = broadcast::channel(4);
+        let mut tail = Tail::new(log, receiver, Start::After(events[0].seq));
+        tail.behind = false;
+        let fourth = Fed { after: events[2].seq, event: Arc::new(events[3].clone()) };
+        feed.send(fourth).unwrap();
+        for event in &events[1..] {
+            assert_eq!(*tail.next().await, *event);
+        }
+        assert!(tail.ready().is_none());
+    }
+}

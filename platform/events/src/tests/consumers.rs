@@ -206,3 +206,20 @@ on_each_engine!(a_log_that_was_replaced_is_read_anew, |settings: DataSettings| a
     assert_eq!(again.sums().await, range(0..35));
     again.tasks.stop().await;
 });
+
+on_each_engine!(
+    what_another_instance_has_handled_is_not_touched,
+    |settings: DataSettings| async move {
+        let house = House::build(settings).await;
+        house.append(0..4).await;
+        let events: Vec<_> = house.log.read_after(0, 10).await.unwrap();
+        let events: Vec<_> = events.into_iter().map(Arc::new).collect();
+        let work = house.summing("sum").work;
+        assert_eq!(work.position().await.unwrap(), 0);
+        assert_eq!(work.apply(0, events[..2].to_vec()).await, Ok(true));
+        // An instance that has not noticed.
+        assert_eq!(work.apply(0, events.clone()).await, Ok(false));
+        assert_eq!(house.sums().await, [0, 1]);
+        assert_eq!(work.position().await.unwrap(), events[1].seq);
+    }
+);

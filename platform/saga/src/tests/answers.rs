@@ -217,3 +217,46 @@ on_each_engine!(what_ended_long_ago_is_forgotten, |settings: DataSettings| async
     assert!(world.row(young).await.is_some());
     tasks.stop().await;
 });
+
+on_each_engine!(a_step_that_hangs_counts_as_failed, |settings: DataSettings| async move {
+    let world = World::build(&settings).await;
+    let (gate, calls) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+    let engine =
+        world.engine_with(Settings { step_timeout: Duration::from_millis(10), ..world.settings() });
+    let (clock, undone) = (world.clone(), Arc::new(AtomicUsize::new(0)));
+    let seen = undone.clone();
+    let hanging = gated("gated", &gate, &calls).undo_remote(move |_, _| {
+        seen.fetch_add(1, Ordering::SeqCst);
+        async move { Ok(()) }
+    });
+    let engine = engine.register(hanging);
+    let id = Uuid::new_v4();
+    let run = tokio::spawn(async move { engine.run("gated", id, 1_i64).await });
+    eventually("it is tried again", || async { calls.load(Ordering::SeqCst) > 1 }).await;
+    clock.pass(12_000);
+    assert_eq!(run.await.unwrap().unwrap_err().status(), 503);
+    assert_eq!(undone.load(Ordering::SeqCst), 1);
+});
+
+on_each_engine!(
+    a_pivot_without_an_undo_is_not_given_up_while_in_doubt,
+    |settings: DataSettings| async move {
+        let world = World::build(&settings).await;
+        let calls = Arc::new(AtomicUsize::new(0));
+        let (seen, clock) = (calls.clone(), world.clone());
+        let engine =
+            world.engine().register(
+                Definition::<i64>::new("pay")
+                    .remote("pay", move |_, n| {
+                        clock.pass(5000);
+                        let doubt = seen.fetch_add(1, Ordering::SeqCst) < 10;
+                        async move {
+                            if doubt { Err(StepError::Retry("lost".into())) } else { Ok(n + 1) }
+                        }
+                    })
+                    .pivot(),
+            );
+        assert_eq!(engine.run("pay", Uuid::new_v4(), 1_i64).await.unwrap(), 2);
+        assert_eq!(calls.load(Ordering::SeqCst), 11);
+    }
+);

@@ -76,6 +76,9 @@ on_each_engine!(a_lease_is_taken_by_one, |settings: DataSettings| async move {
     let taken: Vec<_> = claims.join_all().await.into_iter().flatten().collect();
     assert_eq!(taken.len(), 1);
     assert_ne!(taken[0].owner, before.owner);
+    // Whoever had it can no longer record anything, not even at the place where it was.
+    let (fence, now) = (crate::local::fence(&before), before.due_at);
+    assert!(!crate::local::save(&world.db, fence, before, now).await.unwrap());
 });
 
 on_each_engine!(many_engines_race_for_many_sagas, |settings: DataSettings| async move {

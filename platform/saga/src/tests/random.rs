@@ -48,19 +48,19 @@ async fn carry_out(world: &World, (script, deaths): Plan) {
     world.verify(id).await;
 }
 
-fn run(settings: DataSettings, cases: u32) -> impl Future<Output = ()> {
-    async move {
-        let world = World::build(&settings).await;
-        let runtime = tokio::runtime::Handle::current();
-        let work = move || {
-            let mut runner = TestRunner::new(Config { cases, ..Config::default() });
-            runner.run(&plan(), |plan| {
-                runtime.block_on(carry_out(&world, plan));
-                Ok(())
-            })
-        };
-        tokio::task::spawn_blocking(work).await.unwrap().unwrap();
-    }
+async fn run(settings: DataSettings, cases: u32) {
+    let world = World::build(&settings).await;
+    let runtime = tokio::runtime::Handle::current();
+    let work = move || {
+        let failure_persistence = None;
+        let mut runner =
+            TestRunner::new(Config { cases, failure_persistence, ..Config::default() });
+        runner.run(&plan(), |plan| {
+            runtime.block_on(carry_out(&world, plan));
+            Ok(())
+        })
+    };
+    tokio::task::spawn_blocking(work).await.unwrap().unwrap();
 }
 
 on_each_engine!(every_saga_ends_done_or_undone, |settings: DataSettings| run(settings, 96));
