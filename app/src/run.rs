@@ -34,7 +34,7 @@ pub async fn here(
             () = orphaned(parent) => {}
         }
     });
-    match system.public {
+    match system.public() {
         Some(address) => {
             let scheme = if config.gateway.tls.is_some() { "https" } else { "http" };
             tokio::select! {

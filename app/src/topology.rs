@@ -12,6 +12,7 @@ use std::str::FromStr;
 use axum::Router;
 use data::{DataError, Database, Migration};
 use events::Log;
+use gateway::Gateway;
 use mesh::Mesh;
 use tasks::Tasks;
 use tokio::net::TcpListener;
@@ -106,10 +107,15 @@ pub enum StartError {
     },
 }
 
+/// The gateway of this process.
+struct Public {
+    address: SocketAddr,
+    gateway: Gateway,
+}
+
 /// The services of this process, running.
 pub struct System {
-    /// Where clients connect, if the gateway is here.
-    pub public: Option<SocketAddr>,
+    public: Option<Public>,
     /// Where siblings connect.
     pub private: SocketAddr,
     mesh: Mesh,
@@ -171,15 +177,29 @@ impl System {
             Some(listener) => {
                 let at = address(&listener)?;
                 let document = openapi::document().to_json().unwrap_or_default();
-                gateway::serve(listener, mesh.clone(), log, config.gateway.clone(), document, &edge)
+                let settings = config.gateway.clone();
+                let gateway = gateway::build(mesh.clone(), log, settings, document, &inner)
                     .map_err(|error| StartError::Build {
                         service: "gateway",
                         reason: error.to_string(),
                     })?;
-                Some(at)
+                edge.spawn("gateway", gateway.clone().serve(listener, edge.stopping()));
+                Some(Public { address: at, gateway })
             }
         };
         Ok(Self { public, private: private_address, mesh, edge, inner })
+    }
+
+    /// Where clients connect, if the gateway is here.
+    #[must_use]
+    pub fn public(&self) -> Option<SocketAddr> {
+        self.public.as_ref().map(|public| public.address)
+    }
+
+    /// Whether clients can be served: whatever `GET /readyz` says.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.public.as_ref().is_none_or(|public| public.gateway.is_ready())
     }
 
     /// Drains: no new connections, running requests finish, sockets are told to reconnect, the

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -89,7 +90,7 @@ impl Child {
 
 /// Starts the child, passes its lines on, and starts it again when it ends.
 pub(super) fn supervise(child: Child, public: watch::Sender<Option<String>>, tasks: &Tasks) {
-    let stopping = tasks.stopping();
+    let (child, readers, stopping) = (Arc::new(child), tasks.clone(), tasks.stopping());
     tasks.spawn("supervisor", async move {
         let mut pause = FIRST_PAUSE;
         while !stopping.is_cancelled() {
@@ -97,26 +98,15 @@ pub(super) fn supervise(child: Child, public: watch::Sender<Option<String>>, tas
             let end = match child.command().spawn() {
                 Err(error) => error.to_string(),
                 Ok(mut running) => {
-                    let lines = async {
-                        let out = running.stdout.take().map(|out| listen(&child, out, &public));
-                        let err = running.stderr.take().map(|err| pass_on(&child, err));
-                        tokio::join!(option(out), option(err));
-                    };
-                    let pid = running.id();
-                    tokio::pin!(lines);
-                    let mut lines_end = false;
-                    loop {
-                        tokio::select! {
-                            status = running.wait() => break status.map_or_else(|e| e.to_string(), |s| s.to_string()),
-                            () = &mut lines, if !lines_end => lines_end = true,
-                            () = stopping.cancelled() => {
-                                terminate(pid);
-                                tokio::select! {
-                                    _ = tokio::time::timeout(DRAIN, running.wait()) => return,
-                                    () = async { (&mut lines).await; std::future::pending().await }, if !lines_end => {}
-                                }
-                            }
-                        }
+                    if let Some(out) = running.stdout.take() {
+                        readers.spawn("child output", listen(child.clone(), out, public.clone()));
+                    }
+                    if let Some(err) = running.stderr.take() {
+                        readers.spawn("child log", pass_on(child.clone(), err));
+                    }
+                    tokio::select! {
+                        ended = running.wait() => ended.map_or_else(|e| e.to_string(), |s| s.to_string()),
+                        () = stopping.cancelled() => return end(running).await,
                     }
                 }
             };
@@ -132,9 +122,12 @@ pub(super) fn supervise(child: Child, public: watch::Sender<Option<String>>, tas
     });
 }
 
-async fn option<F: Future<Output = ()>>(future: Option<F>) {
-    if let Some(future) = future {
-        future.await;
+/// Lets a child drain; one that takes too long is killed.
+async fn end(mut running: tokio::process::Child) {
+    terminate(running.id());
+    if tokio::time::timeout(DRAIN, running.wait()).await.is_err() {
+        // It may have ended at the last moment.
+        drop(running.kill().await);
     }
 }
 
@@ -147,7 +140,7 @@ fn terminate(pid: Option<u32>) {
 }
 
 /// Reads the one line that a gateway prints when it can serve: its address.
-async fn listen(child: &Child, out: impl AsyncRead + Unpin, public: &watch::Sender<Option<String>>) {
+async fn listen(child: Arc<Child>, out: impl AsyncRead + Unpin, public: watch::Sender<Option<String>>) {
     let mut lines = BufReader::new(out).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         if let (Service::Gateway, Some((_, url))) = (child.service, line.rsplit_once(" at ")) {
@@ -158,7 +151,7 @@ async fn listen(child: &Child, out: impl AsyncRead + Unpin, public: &watch::Send
 
 /// Puts the child's log lines into the one stream, each with the name of its process.
 #[allow(clippy::print_stderr)]
-async fn pass_on(child: &Child, err: impl AsyncRead + Unpin) {
+async fn pass_on(child: Arc<Child>, err: impl AsyncRead + Unpin) {
     let mut reader = BufReader::new(err);
     let mut line = Vec::new();
     loop {
