@@ -3,6 +3,20 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::HeaderValue;
+
+/// 2^64 divided by the golden ratio: SplitMix64's increment.
+const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// SplitMix64's finaliser, a bijection.
+fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
 
 /// Which trace a piece of work belongs to, and which span is its parent.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -16,10 +30,16 @@ impl Trace {
     /// A trace that begins here.
     #[must_use]
     pub fn begin() -> Self {
-        let (trace, span) = uuid::Uuid::new_v4().as_u64_pair();
+        // Random for the process, counted within it and spread by SplitMix64: asking the system
+        // for randomness on every request would cost more than the rest of the trace.
+        static PROCESS: LazyLock<(u64, u64)> = LazyLock::new(|| uuid::Uuid::new_v4().as_u64_pair());
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let (high, low) = *PROCESS;
+        let low = mix(low.wrapping_add(count.wrapping_mul(GOLDEN)));
         Self {
-            trace: uuid::Uuid::now_v7().as_u128() ^ u128::from(trace),
-            span: span | 1,
+            trace: u128::from(high) << 64 | u128::from(low) | 1,
+            span: mix(low) | 1,
             sampled: false,
         }
     }
@@ -27,15 +47,28 @@ impl Trace {
     /// The same trace, one span further in.
     #[must_use]
     pub fn child(self) -> Self {
-        // A bijection of the parent's id (SplitMix64's finaliser) mixed with the trace: distinct
-        // for each depth without asking the system for randomness on every call.
-        let mut z = self.span ^ (self.trace as u64).rotate_left(17) ^ 0x9E37_79B9_7F4A_7C15;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        // A bijection of the parent's id mixed with the trace: distinct for each depth.
+        let z = self.span ^ (self.trace as u64).rotate_left(17) ^ GOLDEN;
         Self {
-            span: (z ^ (z >> 31)) | 1,
+            span: mix(z) | 1,
             ..self
         }
+    }
+
+    /// The value of the `traceparent` header, as [`fmt::Display`] writes it.
+    #[must_use]
+    pub fn to_header(self) -> HeaderValue {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        for (at, digit) in text[3..35].iter_mut().enumerate() {
+            *digit = DIGITS[(self.trace >> (4 * (31 - at))) as usize & 15];
+        }
+        for (at, digit) in text[36..52].iter_mut().enumerate() {
+            *digit = DIGITS[(self.span >> (4 * (15 - at))) as usize & 15];
+        }
+        text[54] = DIGITS[usize::from(self.sampled)];
+        // Hexadecimal digits and dashes are legal in a header.
+        HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 
     /// The trace's id, as logs show it.
@@ -118,6 +151,9 @@ mod tests {
     fn the_specifications_example_survives() {
         let trace: Trace = EXAMPLE.parse().expect("valid");
         assert_eq!(trace.to_string(), EXAMPLE);
+        assert_eq!(trace.to_header(), EXAMPLE);
+        let begun = Trace::begin();
+        assert_eq!(begun.to_header(), begun.to_string());
         let child = trace.child();
         assert_eq!(child.id().to_string(), trace.id().to_string());
         assert_ne!(child.to_string(), EXAMPLE);

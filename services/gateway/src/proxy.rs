@@ -1,0 +1,302 @@
+//! The way of a request: looked at, admitted, identified, answered from the cache or by its
+//! service, and signed on its way out.
+//!
+//! This is the hot path: what is not asked for costs nothing here, and a plain request allocates
+//! only its ids.
+
+mod forward;
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth::Verified;
+use axum::body::Body;
+use http::header::{self, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+use mesh::Channel;
+use rest::Problem;
+use telemetry::Context;
+use tokio::time::Instant;
+
+use crate::answer;
+use crate::body::{InFlight, Outbound};
+use crate::cache::{Flight, Found, Landing, ResponseCache, wait};
+use crate::compress::{self, Encoding};
+use crate::connection::Connection;
+use crate::edge::{self, Cookies};
+use crate::fresh::Writer;
+use crate::head::Head;
+use crate::limits::{self, SignUp};
+use crate::measure;
+use crate::pages;
+use crate::routes::{CacheRule, Compiled, Methods, Target};
+use crate::sockets;
+use crate::trace::Ids;
+
+const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+const MISS: HeaderValue = HeaderValue::from_static("miss");
+
+/// Answers one request.
+pub(crate) async fn serve(connection: Arc<Connection>, request: Request<Incoming>) -> Result<Response<Outbound>, Infallible> {
+    let began = Instant::now();
+    let place = InFlight::begin(&connection.wire);
+    let (parts, body) = request.into_parts();
+    let head = Head::of(&parts);
+    let ids = Ids::of(&head, &parts.headers);
+    let shared = &connection.shared;
+    let row = shared.table.find(parts.uri.path()).map(|(row, _)| row);
+    let origin = if head.origin { parts.headers.get(header::ORIGIN).cloned() } else { None };
+    let version = parts.version;
+    let visit = Visit { connection: &connection, head: &head, ids: &ids, began };
+    let answered = match row {
+        Some(row) => visit.of(row, parts, body).await,
+        None => visit.of_nothing(&parts, &body),
+    };
+    let mut response = match answered {
+        Ok(response) => response,
+        Err(problem) => {
+            let mut response = answer::problem(problem, &ids).await;
+            sockets::name_the_protocol(&mut response);
+            if response.status() == StatusCode::PAYLOAD_TOO_LARGE && version < Version::HTTP_2 {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
+        }
+    };
+    let status = response.status();
+    let took = began.elapsed();
+    tracing::debug!(target: "gateway::access", request_id = &*ids.request, status = status.as_u16(), micros = took.as_micros());
+    row.map_or(&shared.table.unmatched, |row| &row.meters).answered(status, took);
+    answer::sign(response.headers_mut(), ids);
+    shared.cors.allow(response.headers_mut(), origin.as_ref());
+    if connection.secure {
+        answer::secure_cookies(response.headers_mut());
+    }
+    Ok(response.map(|body| body.holding(place)))
+}
+
+/// One request on its way.
+struct Visit<'a> {
+    connection: &'a Arc<Connection>,
+    head: &'a Head,
+    ids: &'a Ids,
+    began: Instant,
+}
+
+impl Visit<'_> {
+    /// A path that no row has.
+    fn of_nothing(&self, parts: &Parts, body: &Incoming) -> Result<Response<Outbound>, Problem> {
+        self.leave_unread(body);
+        self.head.check(parts, self.connection.shared.settings.max_header_bytes)?;
+        Err(Problem::not_found("there is nothing here"))
+    }
+
+    async fn of(&self, row: &Compiled, parts: Parts, body: Incoming) -> Result<Response<Outbound>, Problem> {
+        let shared = &self.connection.shared;
+        let admitted = self.admit(row, &parts, &body);
+        if admitted.is_err() {
+            self.leave_unread(&body);
+        }
+        admitted?;
+        if parts.method == Method::OPTIONS && !row.external {
+            return Ok(shared.cors.options(row.methods.allow_header(), &parts.headers));
+        }
+        let (service, channel) = match &row.target {
+            Target::Service { name, channel } => (name, channel),
+            Target::Page(page) => return Ok(pages::answer(shared, *page, self.head, &parts).await),
+        };
+        let caller = self.identify(row, &parts).await;
+        if caller.is_err() {
+            self.leave_unread(&body);
+        }
+        let (caller, fresh_cookie) = caller?;
+        let (address, limiter) = self.connection.client(&parts.headers);
+        if let Some(limiter) = &limiter {
+            limits::check(limiter).inspect_err(|_| self.leave_unread(&body))?;
+        }
+        let writer = caller.as_ref().map_or(Writer::Address(address), |c| Writer::Account(c.principal.user));
+        let context = Context {
+            request_id: self.ids.request.clone(),
+            trace: self.ids.trace,
+            deadline: (!row.timeout.is_zero()).then(|| self.began + row.timeout),
+            caller: caller.as_ref().map(|c| c.header.clone()),
+            client: Some(address),
+            fresh: fresh_cookie || shared.freshness.is_fresh(writer, self.began),
+        };
+        if row.socket {
+            return self.socket(row, service, channel, context, caller.as_ref(), parts).await;
+        }
+        if let Some((cache, rule)) = self.cacheable(row, &parts, &context) {
+            return self.cached(cache, rule, row, (service, channel), context, parts).await;
+        }
+        let signing_up = if row.signs_up { shared.limits.sign_up(address)? } else { SignUp::default() };
+        let writes = !Methods::is_safe(&parts.method);
+        let accepted = self.accepted(&parts);
+        let response = self.forward(row, channel, context, parts, body).await?;
+        let response = answer::inspect(response, service, row.external, self.ids)?;
+        if response.status() == StatusCode::CREATED {
+            signing_up.keep();
+        }
+        let mut response = compress::perhaps(response, accepted).await;
+        if writes && response.status().is_success()
+            && let Some(cookie) = shared.freshness.wrote(writer)
+        {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+        if row.cache.is_some() {
+            response.headers_mut().insert(X_CACHE, MISS);
+        }
+        Ok(response.map(Outbound::stream))
+    }
+
+    /// What can be said without knowing who asks.
+    fn admit(&self, row: &Compiled, parts: &Parts, body: &Incoming) -> Result<(), Problem> {
+        self.head.check(parts, self.connection.shared.settings.max_header_bytes)?;
+        if !row.methods.has(&parts.method) && (parts.method != Method::OPTIONS || row.external) {
+            measure::refused("method");
+            return Err(Problem::method_not_allowed(row.methods.allow()));
+        }
+        if http_body::Body::is_end_stream(body) {
+            return Ok(());
+        }
+        if self.head.declared_length().is_some_and(|length| length > row.max_body_bytes) {
+            measure::refused("length");
+            return Err(forward::too_long(row));
+        }
+        let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        if !row.types.is_empty() && !row.types.iter().any(|known| known.eq_ignore_ascii_case(kind)) {
+            measure::refused("type");
+            return Err(Problem::unsupported_type(format!("the body must be {}", row.types.join(" or "))));
+        }
+        Ok(())
+    }
+
+    /// Who asks, and whether their cookie says that they wrote a moment ago.
+    async fn identify(&self, row: &Compiled, parts: &Parts) -> Result<(Option<Verified>, bool), Problem> {
+        let shared = &self.connection.shared;
+        if !self.head.authorization && !self.head.cookie {
+            return Ok((None, false));
+        }
+        let cookies = Cookies::of(self.head, &parts.headers);
+        edge::check_origin(self.head, parts, &cookies, row.socket, |origin| shared.cors.trusts_with_cookies(origin))?;
+        let Some(token) = edge::token(self.head, &parts.headers, &cookies) else { return Ok((None, cookies.fresh)) };
+        let caller = edge::caller(&shared.keys, token, &parts.method, row.stale_tokens).await?;
+        if let Some(caller) = &caller {
+            shared.limits.check_account(caller.principal.user)?;
+        }
+        Ok((caller, cookies.fresh))
+    }
+
+    async fn socket(
+        &self,
+        row: &Compiled,
+        service: &str,
+        channel: &Channel,
+        context: Context,
+        caller: Option<&Verified>,
+        parts: Parts,
+    ) -> Result<Response<Outbound>, Problem> {
+        if !self.head.wants_socket(&parts) {
+            return Err(sockets::needs_upgrade());
+        }
+        let keys = &self.connection.shared.keys;
+        let cookies = Cookies::of(self.head, &parts.headers);
+        let token = edge::token(self.head, &parts.headers, &cookies).map(|token| token.text().to_owned());
+        let still_valid = move || token.as_deref().is_some_and(|token| keys.verifier.verify(token).is_ok());
+        let ask = sockets::Ask { channel, context, caller, still_valid: &still_valid };
+        let response = sockets::open(self.connection, self.head, parts, ask).await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(response.map(Outbound::stream));
+        }
+        Ok(answer::inspect(response, service, row.external, self.ids)?.map(Outbound::stream))
+    }
+
+    /// The cache and the rule, if this request may be answered by what others asked for.
+    fn cacheable<'r>(&'r self, row: &'r Compiled, parts: &Parts, context: &Context) -> Option<(&'r ResponseCache, &'r CacheRule)> {
+        let rule = row.cache.as_ref()?;
+        let cache = self.connection.shared.cache.as_ref()?;
+        let read = matches!(parts.method, Method::GET | Method::HEAD) && !self.head.range;
+        let own = rule.anonymous_only && context.caller.is_some();
+        (read && !own && !context.fresh).then_some((cache, rule))
+    }
+
+    async fn cached(
+        &self,
+        cache: &ResponseCache,
+        rule: &CacheRule,
+        row: &Compiled,
+        (service, channel): (&str, &Channel),
+        context: Context,
+        parts: Parts,
+    ) -> Result<Response<Outbound>, Problem> {
+        let key = key(rule, &parts);
+        let found = cache.find(&key);
+        row.meters.looked_up(matches!(found, Found::Hit(_)));
+        let landing = match found {
+            Found::Hit(entry) => return Ok(entry.answer(&parts.method, self.head, &parts.headers, true).await),
+            Found::Pass => Landing::Alone,
+            Found::Miss(Flight::Follow(follow)) => wait(follow).await,
+            Found::Miss(Flight::Lead(lead)) => {
+                match forward::lead(self.connection, channel, lead, context.clone(), &parts).await {
+                    forward::Led::Landed(landing) => landing,
+                    forward::Led::Own(response) => {
+                        return self.uncached(response, service, row, &parts).await;
+                    }
+                }
+            }
+        };
+        match landing {
+            Landing::Shared(entry) => Ok(entry.answer(&parts.method, self.head, &parts.headers, false).await),
+            Landing::Failed(error) => Err(answer::undelivered(&error)),
+            Landing::Alone => {
+                let request = forward::anonymous(&parts);
+                let context = Context { caller: None, ..context };
+                let sent = context.scope(channel.send(request)).await;
+                let response = sent.map_err(|error| answer::undelivered(&error))?;
+                self.uncached(response, service, row, &parts).await
+            }
+        }
+    }
+
+    /// An answer that was fetched for the cache and could not go there.
+    async fn uncached(
+        &self,
+        response: Response<Body>,
+        service: &str,
+        row: &Compiled,
+        parts: &Parts,
+    ) -> Result<Response<Outbound>, Problem> {
+        let response = answer::inspect(response, service, row.external, self.ids)?;
+        let mut response = compress::perhaps(response, self.accepted(parts)).await;
+        response.headers_mut().insert(X_CACHE, MISS);
+        Ok(response.map(Outbound::stream))
+    }
+
+    fn accepted(&self, parts: &Parts) -> Option<Encoding> {
+        if self.head.accept_encoding && parts.method != Method::HEAD { Encoding::accepted(&parts.headers) } else { None }
+    }
+
+    fn leave_unread(&self, body: &Incoming) {
+        if !http_body::Body::is_end_stream(body) {
+            self.connection.wire.leave_unread();
+        }
+    }
+}
+
+/// What answers are told apart by.
+fn key<'a>(rule: &CacheRule, parts: &'a Parts) -> Cow<'a, str> {
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    if !rule.by_accept {
+        return target.into();
+    }
+    let accept = parts.headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    format!("{target}\n{accept}").into()
+}
+
+/// How long a call for the cache may take when its route has no limit of its own.
+pub(crate) const FLIGHT_WITHIN: Duration = Duration::from_secs(30);

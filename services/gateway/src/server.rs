@@ -1,0 +1,233 @@
+//! The public address: connections are taken, watched, served, and brought to their end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::task::Context;
+use std::time::Duration;
+
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::connection::Connection;
+use crate::measure;
+use crate::proxy;
+use crate::refusal;
+use crate::shared::Shared;
+use crate::transport::Transport;
+use crate::wire::{Mode, Wire};
+
+/// The pause after a connection could not be taken, for want of file descriptors above all.
+const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(50);
+/// How long a handshake under TLS may take.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+/// hyper reads at least this much of a head; the gateway's own limit stands below.
+const HEAD_BUFFER: usize = 64 * 1024;
+/// Requests that one HTTP/2 connection may have under way.
+const STREAMS: u32 = 256;
+const PING_EVERY: Duration = Duration::from_secs(20);
+
+/// Serves connections until `stop`, then lets what runs finish.
+pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener, tls: Option<TlsAcceptor>, stop: CancellationToken) {
+    let connections = TaskTracker::new();
+    let server = Arc::new(Server { shared, tls, draining: Arc::default(), http1: http1(), http2: http2() });
+    let watch = server.shared.watch.clone();
+    let watching = tokio::spawn(async move { watch.run().await });
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let server = server.clone();
+                connections.spawn(async move { server.take(stream, peer).await });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be taken");
+                tokio::time::sleep(AFTER_FAILED_ACCEPT).await;
+            }
+        }
+    }
+    drop(listener);
+    server.drain(&connections).await;
+    watching.abort();
+}
+
+struct Server {
+    shared: Arc<Shared>,
+    tls: Option<TlsAcceptor>,
+    /// Connections are to end after what runs on them.
+    draining: Arc<Draining>,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+}
+
+fn http1() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    // The watch over slow clients stands in for hyper's timer.
+    builder.header_read_timeout(None).max_buf_size(HEAD_BUFFER).half_close(false);
+    builder
+}
+
+fn http2() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEAD_BUFFER as u32)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_EVERY);
+    builder
+}
+
+impl Server {
+    async fn take(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        // Answers are written whole; waiting for more would only delay them.
+        if stream.set_nodelay(true).is_err() {
+            return;
+        }
+        if self.shared.open.load(Relaxed) >= self.shared.settings.max_connections {
+            return turn_away(stream, self.tls.is_some()).await;
+        }
+        measure::open_connections().increment(1.0);
+        match self.tls.clone() {
+            None => self.serve(stream, peer, Mode::Http1, false).await,
+            Some(tls) => match tokio::time::timeout(HANDSHAKE_WITHIN, tls.accept(stream)).await {
+                Ok(Ok(stream)) => {
+                    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                    self.serve(stream, peer, if http2 { Mode::Http2 } else { Mode::Http1 }, true).await;
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "no TLS"),
+                Err(_) => measure::cut_off("handshake"),
+            },
+        }
+        measure::open_connections().decrement(1.0);
+    }
+
+    async fn serve<S>(&self, stream: S, peer: SocketAddr, mode: Mode, secure: bool)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let shared = self.shared.clone();
+        let wire = Arc::new(Wire::new(shared.watch.ticks.clone(), shared.open.clone(), mode));
+        let transport = TokioIo::new(Transport::new(stream, wire.clone()));
+        let connection = Arc::new(Connection::new(shared, wire.clone(), peer.ip(), secure));
+        let service = service_fn(move |request| proxy::serve(connection.clone(), request));
+        let draining = self.draining.clone();
+        // On a task of its own, which the watch can end.
+        let task = match mode {
+            Mode::Http2 => tokio::spawn(until_drained(self.http2.serve_connection(transport, service), draining)),
+            _ => tokio::spawn(until_drained(self.http1.serve_connection(transport, service).with_upgrades(), draining)),
+        };
+        let _watched = self.shared.watch.over(wire, task.abort_handle());
+        match task.await {
+            Ok(Err(error)) => tracing::debug!(%error, %peer, "connection ended"),
+            Err(error) if error.is_panic() => tracing::error!(%peer, "connection panicked"),
+            _ => {}
+        }
+    }
+
+    /// Ends what is open: requests may finish, sockets are told to connect again.
+    async fn drain(&self, connections: &TaskTracker) {
+        self.shared.ready.drain();
+        self.draining.begin();
+        self.shared.sockets.close_all();
+        connections.close();
+        let within = Duration::from_millis(self.shared.settings.drain_timeout_ms);
+        if tokio::time::timeout(within, connections.wait()).await.is_err() {
+            tracing::warn!(left = connections.len(), "requests did not finish in time");
+        }
+    }
+}
+
+/// One connection too many.
+async fn turn_away(mut stream: TcpStream, tls: bool) {
+    if tls {
+        return;
+    }
+    let told = async {
+        stream.write_all(&refusal::too_many_connections()).await?;
+        stream.shutdown().await
+    };
+    let told: Result<io::Result<()>, _> = tokio::time::timeout(Duration::from_secs(1), told).await;
+    drop(told);
+}
+
+/// A connection that can be told to end after what runs on it.
+trait Graceful: Future {
+    fn end(self: Pin<&mut Self>);
+}
+
+impl<I, S> Graceful for http1::UpgradeableConnection<I, S>
+where
+    Self: Future,
+    S: hyper::service::HttpService<hyper::body::Incoming>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    S::ResBody: http_body::Body + 'static,
+    <S::ResBody as http_body::Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn end(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<I, S> Graceful for http2::Connection<I, S, TokioExecutor>
+where
+    Self: Future,
+    S: hyper::service::HttpService<hyper::body::Incoming>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    S::ResBody: http_body::Body + 'static,
+    <S::ResBody as http_body::Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    TokioExecutor: hyper::rt::bounds::Http2ServerConnExec<S::Future, S::ResBody>,
+{
+    fn end(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+/// The end of all connections.
+#[derive(Default)]
+struct Draining {
+    /// What each connection looks at whenever it runs: no lock, where the token has one.
+    begun: AtomicBool,
+    wakes: CancellationToken,
+}
+
+impl Draining {
+    fn begin(&self) {
+        self.begun.store(true, Release);
+        self.wakes.cancel();
+    }
+}
+
+/// Drives a connection to its end; once draining has begun, to the end of what runs on it.
+async fn until_drained<C: Graceful>(connection: C, draining: Arc<Draining>) -> C::Output {
+    let mut connection = pin!(connection);
+    let mut wakes = pin!(draining.wakes.cancelled());
+    let (mut asked, mut told) = (false, false);
+    std::future::poll_fn(|cx: &mut Context<'_>| {
+        // Asked once, it wakes this task when the time comes.
+        if !asked {
+            asked = true;
+            let _ = wakes.as_mut().poll(cx);
+        }
+        if !told && draining.begun.load(Acquire) {
+            told = true;
+            connection.as_mut().end();
+        }
+        connection.as_mut().poll(cx)
+    })
+    .await
+}
