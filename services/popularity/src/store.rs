@@ -24,7 +24,7 @@ use crate::model::decay::Trend;
 use crate::model::{Item, ItemState};
 
 pub(crate) use neighbours::Candidate;
-pub(crate) use rankings::{Depth, Question};
+pub(crate) use rankings::Question;
 pub(crate) use votes::Cast;
 
 /// The tables; cheap to clone.

@@ -58,9 +58,9 @@ impl Trend {
         if rest > ROUNDING { Self(self.0 + rest.log2()) } else { Self::NONE }
     }
 
-    /// The decayed count at a moment: what people would count.
-    #[must_use]
-    pub(crate) fn count_at(self, now_ms: i64) -> f64 {
+    /// The decayed count at a moment.
+    #[cfg(test)]
+    fn count_at(self, now_ms: i64) -> f64 {
         (self.0 - millis(now_ms) / HALF_LIFE_MS).exp2()
     }
 }

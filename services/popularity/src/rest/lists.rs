@@ -1,5 +1,7 @@
 //! `GET /popular`, `/popular/{category}`, `/recommendations`.
 
+#![allow(unused_qualifications, reason = "utoipa's macro writes them")]
+
 use axum::extract::{OriginalUri, State};
 use axum::response::{IntoResponse, Response};
 use contracts::Kind;

@@ -102,7 +102,7 @@ impl Store {
             }
         };
         let mut sql = format!(
-            "SELECT i.item_id, CAST(t.score AS DOUBLE PRECISION), i.category, i.likes, i.views
+            "SELECT i.item_id, CAST(t.score AS DOUBLE PRECISION) AS by_score, i.category, i.likes, i.views
              FROM (SELECT a.item_id, CAST({sum} AS BIGINT) AS score FROM activity a {weights}
                    WHERE a.kind = $1 AND a.hour BETWEEN $2 AND $3 GROUP BY a.item_id) AS t
              JOIN items i ON i.kind = $1 AND i.item_id = t.item_id WHERE t.score > 0"
@@ -155,11 +155,12 @@ fn all_time(asked: &Question) -> (String, Vec<Value>) {
         values.len()
     };
     let mut sql = format!(
-        "SELECT item_id, CAST({column} AS DOUBLE PRECISION), category, likes, views
-         FROM items WHERE kind = $1"
+        "SELECT i.item_id, CAST(i.{column} AS DOUBLE PRECISION) AS by_score,
+                i.category, i.likes, i.views
+         FROM items i WHERE i.kind = $1"
     );
     if let Some(category) = &asked.category {
-        sql += &format!(" AND category = ${}", next(category.clone().into()));
+        sql += &format!(" AND i.category = ${}", next(category.clone().into()));
     }
     if let Some(after) = asked.after {
         let score = match asked.by {
@@ -167,9 +168,9 @@ fn all_time(asked: &Question) -> (String, Vec<Value>) {
             By::Likes | By::Views => whole(after.score).into(),
         };
         let (score, id) = (next(score), next(after.id.into()));
-        sql += &format!(" AND ({column}, item_id) < (${score}, ${id})");
+        sql += &format!(" AND (i.{column}, i.item_id) < (${score}, ${id})");
     }
-    sql += &format!(" ORDER BY {column} DESC, item_id DESC LIMIT ${}", next(limit(asked)));
+    sql += &format!(" ORDER BY i.{column} DESC, i.item_id DESC LIMIT ${}", next(limit(asked)));
     (sql, values)
 }
 

@@ -42,7 +42,7 @@ on_each_engine!(what_cannot_be_liked_says_why, |settings: DataSettings| async mo
     let caller = house.client().as_user(7);
     let reply = caller.post("/like", json!({"palette_id": 1, "user_id": 8})).await.expect(403);
     assert_eq!(reply.json()["message"], "failure");
-    for id in [2, 0, -1, i64::MAX] {
+    for id in [2, i64::MAX] {
         caller.post("/like", json!({"palette_id": id})).await.expect(404);
         caller.delete_with("/like", json!({"palette_id": id})).await.expect(404);
     }
@@ -52,6 +52,8 @@ on_each_engine!(what_cannot_be_liked_says_why, |settings: DataSettings| async mo
         json!({"palette_id": null}),
         json!({"palette_id": 1, "track_id": 1}),
         json!({"palette_id": "one"}),
+        json!({"palette_id": 0}),
+        json!({"palette_id": "-1"}),
         json!({"palette_id": 1.5}),
         json!({"palette_id": "99999999999999999999"}),
         json!({"palette_id": [1]}),
