@@ -12,13 +12,16 @@ use serde_json::Value;
 
 use crate::house::House;
 
+/// `/popular`, kept for longer than a test runs.
+const KEPT: &str = "[[route]]\npath = '/popular'\nservice = 'popularity'\ncache = { ms = 60000, tags = ['popular'] }";
+
 async fn x_cache(response: &Response) -> &str {
     response.headers().get("x-cache").map_or("", |v| v.to_str().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_simultaneous_misses_make_one_call() {
-    let house = House::new().await;
+    let house = House::with(KEPT).await;
     let client = Client::new();
     let ask = || client.get(house.url("/popular?held")).send();
     let asked = tokio::spawn(join_all((0..1000).map(|_| ask()).collect::<Vec<_>>()));
@@ -36,7 +39,7 @@ async fn a_thousand_simultaneous_misses_make_one_call() {
 
 #[tokio::test]
 async fn an_answer_is_kept_and_says_how_old_it_is() {
-    let house = House::with("[[route]]\npath = '/popular'\nservice = 'popularity'\ncache = { ms = 60000, tags = ['popular'] }").await;
+    let house = House::with(KEPT).await;
     let first = house.get("/popular?window=day").await;
     assert_eq!((x_cache(&first).await, first.headers()["age"].to_str().unwrap()), ("miss", "0"));
     let second = house.get("/popular?window=day").await;
@@ -64,7 +67,7 @@ async fn an_answer_is_kept_and_says_how_old_it_is() {
 
 #[tokio::test]
 async fn events_drop_what_they_name() {
-    let house = House::with("[[route]]\npath = '/popular'\nservice = 'popularity'\ncache = { ms = 60000, tags = ['popular'] }").await;
+    let house = House::with(KEPT).await;
     let ask = async |path: &str| house.get(path).await.headers()["x-cache"].to_str().unwrap().to_owned();
     for path in ["/popular", "/palettes/7/export/css", "/palettes/8/export/css"] {
         assert_eq!((ask(path).await, ask(path).await), ("miss".into(), "hit".into()));
@@ -107,7 +110,7 @@ async fn what_is_private_is_not_kept() {
 
 #[tokio::test]
 async fn whoever_has_written_sees_it_at_once() {
-    let house = House::with("[[route]]\npath = '/popular'\nservice = 'popularity'\ncache = { ms = 60000, tags = ['popular'] }").await;
+    let house = House::with(KEPT).await;
     let (me, you) = (house.token(7, "s1"), house.token(8, "s2"));
     let ask = async |token: &str| {
         let response = house.request("GET", "/popular").bearer_auth(token).send().await.unwrap();
