@@ -1,5 +1,4 @@
 //! The laws of the house: who may know whom, and how large a room may grow.
-#![allow(clippy::unwrap_used, missing_docs)]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

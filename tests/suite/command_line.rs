@@ -1,5 +1,4 @@
 //! What the command line promises: exit codes, one line that says what to do, nothing overwritten.
-#![allow(clippy::unwrap_used, missing_docs)]
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};

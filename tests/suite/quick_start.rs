@@ -1,5 +1,4 @@
 //! What the README promises a newcomer, in every shape.
-#![allow(clippy::unwrap_used, missing_docs)]
 
 use std::io::Cursor;
 

@@ -1,5 +1,4 @@
 //! Who one is, and until when, in every shape.
-#![allow(clippy::unwrap_used, missing_docs)]
 
 use std::time::{Duration, Instant};
 
