@@ -38,7 +38,7 @@ fn table(status: &Value) -> String {
         for (column, cell) in row.iter().enumerate() {
             let width = rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
             // Writing into a String cannot fail.
-            drop(write!(out, "{cell:width$}  "));
+            let _ = write!(out, "{cell:width$}  ");
         }
         out.truncate(out.trim_end().len());
         out.push('\n');

@@ -50,7 +50,6 @@ impl Answer {
     ///
     /// # Panics
     /// If it is another.
-    #[must_use]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.bytes));
         self

@@ -91,7 +91,7 @@ impl System {
         let mut pids = self.pids("");
         pids.push(Pid::from_child(&self.root));
         for pid in pids {
-            drop(kill_process(pid, Signal::KILL));
+            let _ = kill_process(pid, Signal::KILL);
         }
         self.root.wait().expect("waited");
         let (root, url) =
@@ -104,7 +104,7 @@ impl System {
     pub fn signal(&self, service: &str, signal: Signal) -> usize {
         let pids = self.pids(service);
         for pid in &pids {
-            drop(kill_process(*pid, signal));
+            let _ = kill_process(*pid, signal);
         }
         pids.len()
     }
@@ -142,7 +142,7 @@ impl System {
     /// # Panics
     /// If it does not end in time.
     pub fn stop(&mut self) -> ExitStatus {
-        drop(kill_process(Pid::from_child(&self.root), Signal::TERM));
+        let _ = kill_process(Pid::from_child(&self.root), Signal::TERM);
         let asked = Instant::now();
         loop {
             if let Some(status) = self.root.try_wait().expect("waited") {
@@ -157,7 +157,7 @@ impl System {
 impl Drop for System {
     fn drop(&mut self) {
         for pid in self.pids("") {
-            drop(kill_process(pid, Signal::KILL));
+            let _ = kill_process(pid, Signal::KILL);
         }
         drop(self.root.kill());
         drop(self.root.wait());

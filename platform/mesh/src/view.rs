@@ -1,6 +1,6 @@
 //! What `GET /status` shows of the mesh.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// A service and its instances.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -24,7 +24,8 @@ pub struct InstanceView {
     pub zone: String,
     /// As registered.
     pub weight: u32,
-    /// Whether calls may be sent there now.
+    /// Whether calls may be sent there now: `healthy` or `failing`.
+    #[serde(rename = "health", serialize_with = "health")]
     pub healthy: bool,
     /// The state of its circuit.
     pub circuit: Circuit,
@@ -32,6 +33,10 @@ pub struct InstanceView {
     pub in_flight: usize,
     /// Peak EWMA of its latency in milliseconds, as this process measured it.
     pub latency_ms: f64,
+}
+
+fn health<S: Serializer>(healthy: &bool, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(if *healthy { "healthy" } else { "failing" })
 }
 
 /// The state of a circuit breaker.
