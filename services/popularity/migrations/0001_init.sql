@@ -1,10 +1,11 @@
--- What can be liked. `trend` is the logarithm of a forward-decayed count (model/decay.rs);
+-- What can be liked. `heading` is the category as it is compared; `trend` is the logarithm of a forward-decayed count (model/decay.rs);
 -- `version` grows with each change.
 CREATE TABLE items (
     kind INTEGER NOT NULL,
     item_id BIGINT NOT NULL,
     owner BIGINT NOT NULL,
     category TEXT,
+    heading TEXT,
     created_at BIGINT NOT NULL,
     likes BIGINT NOT NULL DEFAULT 0,
     views BIGINT NOT NULL DEFAULT 0,
@@ -17,9 +18,9 @@ CREATE TABLE items (
 CREATE INDEX items_by_likes ON items (kind, likes, item_id);
 CREATE INDEX items_by_views ON items (kind, views, item_id);
 CREATE INDEX items_by_trend ON items (kind, trend, item_id);
-CREATE INDEX items_by_category_likes ON items (kind, category, likes, item_id);
-CREATE INDEX items_by_category_views ON items (kind, category, views, item_id);
-CREATE INDEX items_by_category_trend ON items (kind, category, trend, item_id);
+CREATE INDEX items_by_heading_likes ON items (kind, heading, likes, item_id);
+CREATE INDEX items_by_heading_views ON items (kind, heading, views, item_id);
+CREATE INDEX items_by_heading_trend ON items (kind, heading, trend, item_id);
 
 -- Who likes what, since when (milliseconds since 1970).
 CREATE TABLE likes (

@@ -211,9 +211,10 @@ impl Counts {
 
     async fn write(&self, views: Vec<(Item, i64)>) -> Result<BTreeMap<Item, ItemState>, DataError> {
         let (store, now) = (self.store.clone(), self.clock.now());
-        let write = self.store.db().write(move |tx| {
-            Box::pin(async move { store.add_views(tx, &views, now).await })
-        });
+        let write = self
+            .store
+            .db()
+            .write(move |tx| Box::pin(async move { store.add_views(tx, &views, now).await }));
         write.await
     }
 }

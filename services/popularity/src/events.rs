@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ::events::{Consumer, From, Log, Recorded};
+use contracts::Kind;
 use contracts::events::{Event, PaletteCreated, PaletteDeleted, PopularityChanged};
 use contracts::ids::ItemId;
-use contracts::Kind;
 use data::{DataError, Tx};
-use ::events::{Consumer, From, Log, Recorded};
 use futures::StreamExt;
 use tasks::Tasks;
 

@@ -22,6 +22,7 @@ use telemetry::Context;
 use tokio::sync::Notify;
 
 use crate::hydrate::PopularPalette;
+use crate::model::heading;
 use crate::settings::Settings;
 use crate::store::Store;
 
@@ -34,7 +35,13 @@ const ONE_BY_ONE: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Topic {
     All,
-    Category(Arc<str>),
+    Heading(Arc<str>),
+}
+
+impl Topic {
+    fn heading(category: &str) -> Self {
+        Self::Heading(heading(category).into())
+    }
 }
 
 /// The sockets of one process, and what waits for them; cheap to clone.
@@ -89,7 +96,7 @@ impl Feed {
 
     /// Makes a request a socket that hears of all palettes, or of those of one category.
     pub(crate) fn join(&self, upgrade: Upgrade, category: Option<String>) -> Response {
-        let topic = category.map_or(Topic::All, |category| Topic::Category(category.into()));
+        let topic = category.map_or(Topic::All, |category| Topic::heading(&category));
         self.hub.join(upgrade, topic, ())
     }
 
@@ -141,7 +148,7 @@ impl Feed {
             Err(error) => return tracing::error!(%error, "a message cannot be written as JSON"),
         };
         if let Some(category) = category {
-            self.hub.publish(&Topic::Category(category.into()), frame.clone());
+            self.hub.publish(&Topic::heading(&category), frame.clone());
         }
         self.hub.publish(&Topic::All, frame);
     }

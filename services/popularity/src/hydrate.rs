@@ -10,6 +10,7 @@ use contracts::palettes::{GetManyRequest, Palette};
 use mesh::{Channel, Mesh};
 use rest::{Problem, Timestamp};
 use serde::Serialize;
+use tonic::Request;
 use utoipa::ToSchema;
 
 /// The counts of an item that a list shows.
@@ -107,7 +108,9 @@ impl Hydrators {
         items: Vec<(Shown, Option<String>)>,
     ) -> Result<Vec<Entry>, Problem> {
         match kind {
-            Kind::Palette => self.palettes(items.into_iter().map(|(shown, _)| shown).collect()).await,
+            Kind::Palette => {
+                self.palettes(items.into_iter().map(|(shown, _)| shown).collect()).await
+            }
             Kind::Image | Kind::Track | Kind::Product => {
                 Ok(items.into_iter().map(|(shown, category)| bare(kind, shown, category)).collect())
             }
@@ -119,11 +122,13 @@ impl Hydrators {
             return Ok(Vec::new());
         }
         let palette_ids = items.iter().map(|shown| shown.id).collect();
-        let reply = self.palettes.clone().get_many(GetManyRequest { palette_ids }).await?;
+        let request = mesh::idempotent(Request::new(GetManyRequest { palette_ids }));
+        let reply = self.palettes.clone().get_many(request).await?;
         let palettes = reply.into_inner().palettes;
         let mut palettes: HashMap<i64, Palette> =
             palettes.into_iter().map(|palette| (palette.palette_id, palette)).collect();
-        let entry = |shown: Shown| Some(Entry::Palette(palette(palettes.remove(&shown.id)?, shown)));
+        let entry =
+            |shown: Shown| Some(Entry::Palette(palette(palettes.remove(&shown.id)?, shown)));
         Ok(items.into_iter().filter_map(entry).collect())
     }
 }

@@ -30,11 +30,11 @@ mod workers;
 
 use std::sync::Arc;
 
+use ::events::Log;
 use axum::Router;
 use contracts::erasure::erasure_server::ErasureServer;
 use contracts::popularity::popularity_server::PopularityServer;
 use data::{Database, Migration};
-use ::events::Log;
 use mesh::Mesh;
 use tasks::Tasks;
 use tonic::service::Routes;
@@ -52,8 +52,7 @@ use vote::Votes;
 pub use settings::{BuildError, Settings};
 
 /// Everything this service keeps in its database.
-pub const MIGRATIONS: &[&[Migration]] =
-    &[data::migrations!["0001_init"], ::events::MIGRATIONS];
+pub const MIGRATIONS: &[&[Migration]] = &[data::migrations!["0001_init"], ::events::MIGRATIONS];
 
 /// What the handlers share; cheap to clone.
 #[derive(Clone)]
@@ -99,13 +98,8 @@ pub async fn build_with_clock(
     let store = Store::new(db.clone());
     let counts = Arc::new(Counts::new(store.clone(), clock.clone()));
     let rankings = Arc::new(Rankings::new(store.clone(), clock.clone()));
-    let votes = Votes::new(
-        &store,
-        clock.clone(),
-        settings.batches(),
-        counts.clone(),
-        rankings.clone(),
-    );
+    let votes =
+        Votes::new(&store, clock.clone(), settings.batches(), counts.clone(), rankings.clone());
     let feed = Feed::start(store.clone(), &settings, tasks);
     let service = Service {
         recommendations: Arc::new(Recommendations::new(store.clone(), rankings.clone())),

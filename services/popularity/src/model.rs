@@ -22,6 +22,12 @@ pub(crate) const fn hour_of(at_ms: i64) -> i64 {
     at_ms.div_euclid(HOUR_MS)
 }
 
+/// A category as it is compared: lower case, and every run of blanks one space.
+#[must_use]
+pub(crate) fn heading(category: &str) -> String {
+    category.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+}
+
 /// What can be liked: an id within its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Item {
@@ -60,6 +66,11 @@ pub(crate) struct Activity {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn headings_ignore_case_and_spacing() {
+        assert_eq!(heading("  Warm \n ÉTÉ "), "warm été");
+    }
 
     #[test]
     fn hours_begin_on_the_hour_on_both_sides_of_1970() {

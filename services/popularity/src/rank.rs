@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use moka::future::Cache;
+use cache::Cache;
 use contracts::Kind;
 use data::DataError;
 use telemetry::Context;
@@ -35,8 +35,8 @@ const RANKINGS: u64 = 2_000;
 pub(crate) struct Asked {
     /// Of what.
     pub kind: Kind,
-    /// Under one heading only.
-    pub category: Option<String>,
+    /// Under one heading only, folded.
+    pub heading: Option<String>,
     /// Over which time.
     pub window: Window,
     /// By what.
@@ -84,7 +84,7 @@ impl Rankings {
         Self {
             store,
             clock,
-            pages: Cache::builder().max_capacity(RANKINGS).time_to_live(KEPT).build(),
+            pages: Cache::new("rankings", RANKINGS, KEPT),
             changed: AtomicBool::new(false),
             epoch: AtomicU64::new(0),
             window_epoch: AtomicU64::new(0),
@@ -134,23 +134,23 @@ impl Rankings {
         let epoch = epoch.load(Ordering::Acquire);
         let Asked { kind, window, by, limit, .. } = asked;
         let after = asked.after.map(Into::into);
-        let key = (kind, asked.category.clone(), window, by, after, limit, epoch);
-        let page = self.pages.try_get_with(key, self.load(asked)).await;
-        page.map_err(Arc::unwrap_or_clone)
+        let key = (kind, asked.heading.clone(), window, by, after, limit, epoch);
+        self.pages.get_with(key, self.load(asked)).await
     }
 
     async fn load(&self, asked: Asked) -> Result<Arc<Page>, DataError> {
         let began = Instant::now();
-        let Asked { kind, category, window, by, after, limit } = asked;
+        let Asked { kind, heading, window, by, after, limit } = asked;
         let as_of = after.map_or_else(|| self.clock.now(), |cursor| cursor.as_of);
-        let question = Question { kind, category, window, by, after, limit, as_of };
+        let question = Question { kind, heading, window, by, after, limit, as_of };
         let items = self.store.ranking(&question).await?;
         if window != Window::All {
             let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
             self.slowest.fetch_max(took, Ordering::AcqRel);
         }
         let last = items.last().filter(|_| items.len() as u64 == limit);
-        let cursor = |last: &Ranked| Cursor { rank: last.rank, score: last.score, id: last.id, as_of };
+        let cursor =
+            |last: &Ranked| Cursor { rank: last.rank, score: last.score, id: last.id, as_of };
         let next = last.map(cursor);
         Ok(Arc::new(Page { items, next }))
     }

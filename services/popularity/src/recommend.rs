@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use moka::future::Cache;
+use cache::Cache;
 use contracts::Kind;
 use data::DataError;
 use telemetry::Context;
@@ -32,7 +32,7 @@ impl Recommendations {
     /// Recommends what is in `store`; `rankings` know what trends.
     #[must_use]
     pub(crate) fn new(store: Store, rankings: Arc<Rankings>) -> Self {
-        Self { store, rankings, lists: Cache::builder().max_capacity(PEOPLE).time_to_live(KEPT).build() }
+        Self { store, rankings, lists: Cache::new("recommendations", PEOPLE, KEPT) }
     }
 
     /// What is recommended to a user, the best first: nothing they own or like.
@@ -43,8 +43,7 @@ impl Recommendations {
         if Context::with_current(|context| context.fresh) == Some(true) {
             return self.load(kind, user).await;
         }
-        let list = self.lists.try_get_with((kind, user), self.load(kind, user)).await;
-        list.map_err(Arc::unwrap_or_clone)
+        self.lists.get_with((kind, user), self.load(kind, user)).await
     }
 
     async fn load(&self, kind: Kind, user: i64) -> Result<Arc<Vec<Candidate>>, DataError> {
@@ -80,7 +79,7 @@ impl Recommendations {
 
     async fn trending(&self, kind: Kind, user: i64) -> Result<Vec<Candidate>, DataError> {
         let (window, by) = (Window::All, By::Trending);
-        let asked = Asked { kind, category: None, window, by, after: None, limit: TRENDING };
+        let asked = Asked { kind, heading: None, window, by, after: None, limit: TRENDING };
         let page = self.rankings.page(asked).await?;
         let ids = page.items.iter().map(|ranked| ranked.id);
         let free = self.store.candidates(kind, user, ids).await?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use auth::Principal;
 use contracts::Kind;
 use contracts::erasure::erasure_server::Erasure;
 use contracts::erasure::{EraseReply, EraseRequest};
@@ -10,7 +11,6 @@ use contracts::popularity::{
     Count, CountsReply, CountsRequest, RegisterReply, RegisterRequest, WithdrawReply,
     WithdrawRequest,
 };
-use auth::Principal;
 use data::DataError;
 use rest::Problem;
 use tonic::{Request, Response, Status};
@@ -42,11 +42,11 @@ impl Popularity for Service {
             })
             .await;
         let state = state.map_err(Problem::from)?;
-        let Some(state) = state else {
-            return Err(Status::failed_precondition("the item was withdrawn"));
-        };
-        self.counts.changed(item, &state);
-        self.rankings.changed();
+        // None: it was withdrawn meanwhile, and stays so.
+        if let Some(state) = state {
+            self.counts.changed(item, &state);
+            self.rankings.changed();
+        }
         Ok(Response::new(RegisterReply {}))
     }
 
@@ -69,7 +69,8 @@ impl Popularity for Service {
             return Err(Status::invalid_argument("at most 100 items at once"));
         }
         let viewer = view.then(|| Viewer(Principal::current().map(|caller| caller.user.get())));
-        let tallies = self.counts.of(known(kind)?, &item_ids, viewer).await.map_err(Problem::from)?;
+        let tallies =
+            self.counts.of(known(kind)?, &item_ids, viewer).await.map_err(Problem::from)?;
         let count = |(item_id, tally): (i64, Option<Arc<Tally>>)| {
             let (likes, views) = tally.map_or((0, 0), |tally| (tally.likes, tally.views));
             Count { item_id, likes, views }

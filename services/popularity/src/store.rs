@@ -146,6 +146,10 @@ mod tests {
             Dialect(Engine::Sqlite).text(template),
             "SELECT json_group_array(x) FROM json_each($2) AS r WHERE true "
         );
-        assert!(Dialect(Engine::Postgres).text(template).ends_with("AS r(value) WHERE true FOR UPDATE OF i"));
+        assert!(
+            Dialect(Engine::Postgres)
+                .text(template)
+                .ends_with("AS r(value) WHERE true FOR UPDATE OF i")
+        );
     }
 }

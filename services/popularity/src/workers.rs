@@ -21,9 +21,7 @@ pub(crate) fn start(service: &Service, flush_every: Duration, tasks: &Tasks) {
     let flusher = service.clone();
     every(tasks, "popularity views", flush_every, move || {
         let service = flusher.clone();
-        async move {
-            service.counts.flush().await
-        }
+        async move { service.counts.flush().await }
     });
     let tidier = service.clone();
     every(tasks, "popularity tidy", TIDY_EVERY, move || {

@@ -109,11 +109,7 @@ pub(crate) fn count(votes: &[Vote], before: &Before, now: i64) -> (Vec<Verdict>,
     (verdicts, difference(&standing, before, now))
 }
 
-fn difference(
-    standing: &BTreeMap<(Item, i64), Option<i64>>,
-    before: &Before,
-    now: i64,
-) -> Changes {
+fn difference(standing: &BTreeMap<(Item, i64), Option<i64>>, before: &Before, now: i64) -> Changes {
     let mut changes = Changes::default();
     for (&(item, user), &since) in standing {
         let (change, at) = match (before.likes.get(&(item, user)).copied(), since) {

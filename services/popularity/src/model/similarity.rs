@@ -49,7 +49,10 @@ pub(crate) fn neighbours(seeds: &[Seed]) -> Vec<i64> {
 /// The items that those people like and the person is not known to: for each, which seeds it shares
 /// fans with, and how many. At most [`CANDIDATES`], those that share most.
 #[must_use]
-pub(crate) fn candidates(seeds: &[Seed], histories: &HashMap<i64, Vec<i64>>) -> Vec<(i64, Vec<Overlap>)> {
+pub(crate) fn candidates(
+    seeds: &[Seed],
+    histories: &HashMap<i64, Vec<i64>>,
+) -> Vec<(i64, Vec<Overlap>)> {
     let known: HashSet<i64> = seeds.iter().map(|seed| seed.id).collect();
     let mut overlaps: HashMap<i64, HashMap<usize, u32>> = HashMap::new();
     for (index, seed) in seeds.iter().enumerate() {
@@ -94,7 +97,8 @@ pub(crate) fn score(seeds: &[Seed], overlaps: &[Overlap], likes: i64) -> f64 {
         .filter_map(|overlap| seeds.get(overlap.seed).map(|seed| (seed, overlap.fans)))
         .map(|(seed, shared)| {
             // Of `likes` fans (the person is one of them) so many were looked at.
-            let others = (seed.likes - 1).max(seed.fans.len().try_into().unwrap_or(i64::MAX)).max(1);
+            let others =
+                (seed.likes - 1).max(seed.fans.len().try_into().unwrap_or(i64::MAX)).max(1);
             let shared = f64::from(shared) * others as f64 / seed.fans.len().max(1) as f64;
             shared / (seed.likes.max(1) as f64 * likes.max(1) as f64).sqrt()
         })
@@ -114,11 +118,8 @@ mod tests {
     #[test]
     fn what_all_fans_of_little_else_like_comes_before_what_everybody_likes() {
         let seeds = [seed(1, 4, &[11, 12, 13])];
-        let histories = HashMap::from([
-            (11, vec![1, 50, 60]),
-            (12, vec![1, 50, 60]),
-            (13, vec![1, 60]),
-        ]);
+        let histories =
+            HashMap::from([(11, vec![1, 50, 60]), (12, vec![1, 50, 60]), (13, vec![1, 60])]);
         let found = candidates(&seeds, &histories);
         let of = |item| found.iter().find(|(id, _)| *id == item).map(|(_, o)| o.clone()).unwrap();
         // 50 has two fans, both ours; 60 has three of ours among a thousand.

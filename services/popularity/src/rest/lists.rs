@@ -12,6 +12,7 @@ use utoipa::IntoParams;
 
 use crate::Service;
 use crate::hydrate::{Entry, Shown};
+use crate::model::heading;
 use crate::model::ranking::{By, Cursor, Window};
 use crate::rank::Asked;
 
@@ -107,7 +108,8 @@ async fn ranking(
     }
     let Filter { window, by, kind } = filter;
     let kind = kind.unwrap_or(Kind::Palette);
-    let asked = Asked { kind, category, window, by, after, limit: page.limit };
+    let heading = category.as_deref().map(heading);
+    let asked = Asked { kind, heading, window, by, after, limit: page.limit };
     let page = service.rankings.page(asked).await?;
     let shown = page.items.iter().map(|ranked| {
         let (rank, likes, views) = (Some(ranked.rank), ranked.likes, ranked.views);

@@ -7,7 +7,7 @@ use data::{DataError, Reader, Sql, Tx, values};
 
 use super::{Dialect, ITEM_COLUMNS, ItemRow, Store, item, item_state, json};
 use crate::model::decay::Trend;
-use crate::model::{Item, ItemState, RETENTION_HOURS, hour_of};
+use crate::model::{Item, ItemState, RETENTION_HOURS, heading, hour_of};
 
 /// So many likes go with one transaction when an item is swept or a user erased.
 const SWEEP: i64 = 2_000;
@@ -22,11 +22,12 @@ impl Texts {
     pub(super) fn new(dialect: Dialect) -> Self {
         Self {
             register: format!(
-                "INSERT INTO items AS i (kind, item_id, owner, category, created_at, trend)
-                 SELECT $1, $2, $3, $4, $5, $6 WHERE NOT EXISTS (
+                "INSERT INTO items AS i (kind, item_id, owner, category, heading, created_at, trend)
+                 SELECT $1, $2, $3, $4, $5, $6, $7 WHERE NOT EXISTS (
                      SELECT 1 FROM withdrawn w WHERE w.kind = $1 AND w.item_id = $2)
                  ON CONFLICT (kind, item_id) DO UPDATE
-                 SET owner = excluded.owner, category = excluded.category, version = i.version + 1
+                 SET owner = excluded.owner, category = excluded.category,
+                     heading = excluded.heading, version = i.version + 1
                  RETURNING {}",
                 ITEM_COLUMNS.replace("i.", "")
             ),
@@ -54,7 +55,9 @@ impl Store {
         created_at: i64,
     ) -> Result<Option<ItemState>, DataError> {
         let none = Trend::NONE.stored();
-        let values = values![item.kind.number(), item.id, owner, category, created_at, none];
+        let heading = category.as_deref().map(heading);
+        let (kind, id) = (item.kind.number(), item.id);
+        let values = values![kind, id, owner, category, heading, created_at, none];
         let row: Option<ItemRow> = tx.row(&self.texts.items.register, values).await?;
         row.map(|row| Ok(item_state(row)?.1)).transpose()
     }

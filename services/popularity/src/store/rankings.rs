@@ -19,8 +19,8 @@ const MILLIONTHS: f64 = 1e6;
 pub(crate) struct Question {
     /// Of what.
     pub kind: Kind,
-    /// Under one heading only.
-    pub category: Option<String>,
+    /// Under one heading only, folded.
+    pub heading: Option<String>,
     /// Over which time.
     pub window: Window,
     /// By what.
@@ -97,7 +97,8 @@ impl Store {
             By::Trending => {
                 let weight = |hour| (hour, weight_of_hour(hour, last) * MILLIONTHS);
                 values.push(json((first..=last).map(weight))?.into());
-                let sum = format!("ROUND(SUM((a.likes * {LIKE:?} + a.views * {VIEW:?}) * w.weight))");
+                let sum =
+                    format!("ROUND(SUM((a.likes * {LIKE:?} + a.views * {VIEW:?}) * w.weight))");
                 (sum, format!("JOIN ({}) AS w ON w.hour = a.hour", self.texts.rankings.weights))
             }
         };
@@ -111,8 +112,8 @@ impl Store {
             values.push(value);
             values.len()
         };
-        if let Some(category) = &asked.category {
-            sql += &format!(" AND i.category = ${}", next(category.clone().into()));
+        if let Some(heading) = &asked.heading {
+            sql += &format!(" AND i.heading = ${}", next(heading.clone().into()));
         }
         if let Some(after) = asked.after {
             let (score, id) = (next(whole(after.score).into()), next(after.id.into()));
@@ -123,19 +124,28 @@ impl Store {
     }
 
     /// The rank of an item with so many likes among all of its kind; none below [`DEEPEST`].
-    pub(crate) async fn rank(&self, kind: Kind, likes: i64, id: i64) -> Result<Option<u64>, DataError> {
+    pub(crate) async fn rank(
+        &self,
+        kind: Kind,
+        likes: i64,
+        id: i64,
+    ) -> Result<Option<u64>, DataError> {
         let sql = "SELECT COUNT(*) FROM (
                        SELECT 1 AS one FROM items WHERE kind = $1 AND (likes, item_id) > ($2, $3)
                        LIMIT $4) AS above";
         let values = values![kind.number(), likes, id, DEEPEST];
         let above: Option<(i64,)> = self.db.read().row(sql, values).await?;
-        Ok(above.map(|(above,)| above).filter(|above| *above < DEEPEST).map(|a| a.unsigned_abs() + 1))
+        Ok(above
+            .map(|(above,)| above)
+            .filter(|above| *above < DEEPEST)
+            .map(|a| a.unsigned_abs() + 1))
     }
 
     /// The ranks of the top [`DEEPEST`] at once.
     pub(crate) async fn depth(&self, kind: Kind) -> Result<Depth, DataError> {
         let values = values![kind.number(), DEEPEST];
-        let text: Option<(String,)> = self.db.read().row(&self.texts.rankings.depth, values).await?;
+        let text: Option<(String,)> =
+            self.db.read().row(&self.texts.rankings.depth, values).await?;
         let mut places: Vec<(i64, i64)> = parsed(text.as_ref().map_or("[]", |(text,)| text))?;
         // Neither engine promises the order in which an aggregate sees its rows.
         places.sort_unstable_by_key(|place| std::cmp::Reverse(*place));
@@ -159,8 +169,8 @@ fn all_time(asked: &Question) -> (String, Vec<Value>) {
                 i.category, i.likes, i.views
          FROM items i WHERE i.kind = $1"
     );
-    if let Some(category) = &asked.category {
-        sql += &format!(" AND i.category = ${}", next(category.clone().into()));
+    if let Some(heading) = &asked.heading {
+        sql += &format!(" AND i.heading = ${}", next(heading.clone().into()));
     }
     if let Some(after) = asked.after {
         let score = match asked.by {

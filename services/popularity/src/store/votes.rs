@@ -105,7 +105,12 @@ enum Count {
 impl Store {
     /// Counts votes in their order; the answers have that order, too. `now` in milliseconds since
     /// 1970 UTC.
-    pub(crate) async fn cast(&self, tx: &Tx, votes: &[Vote], now: i64) -> Result<Vec<Cast>, DataError> {
+    pub(crate) async fn cast(
+        &self,
+        tx: &Tx,
+        votes: &[Vote],
+        now: i64,
+    ) -> Result<Vec<Cast>, DataError> {
         let mut before = Before {
             items: self.locked(tx, votes.iter().map(|vote| vote.item)).await?,
             ..Before::default()

@@ -141,7 +141,8 @@ impl House {
             let session = "s".to_owned();
             auth::Principal { user: user.into(), session, staff: false }.to_header()
         });
-        let request = CountsRequest { kind: Kind::Palette.number(), item_ids: vec![id], view: true };
+        let request =
+            CountsRequest { kind: Kind::Palette.number(), item_ids: vec![id], view: true };
         let mut rpc = self.rpc();
         context.scope(async move { rpc.counts(request).await }).await.unwrap();
     }

@@ -33,10 +33,11 @@ on_each_engine!(every_like_counts_once, |settings: DataSettings| async move {
     // Everybody likes everything, through both instances at once.
     let all = (1..=ITEMS).flat_map(|item| (1..=USERS).map(move |user| (item, user)));
     let twice = all.clone().flat_map(|pair| [(pair, &clients[0]), (pair, &clients[1])]);
-    let told = join_all(twice.map(|((item, user), client)| async move {
-        (item, vote(client, user, item, true).await)
-    }))
-    .await;
+    let told =
+        join_all(twice.map(|((item, user), client)| async move {
+            (item, vote(client, user, item, true).await)
+        }))
+        .await;
     for item in 1..=ITEMS {
         assert_eq!(house.counts(item).await, (USERS, 0));
         let most = told.iter().filter(|(of, _)| *of == item).map(|(_, likes)| *likes).max();
@@ -71,26 +72,29 @@ on_each_engine!(what_each_user_said_last_stands, |settings: DataSettings| async 
     house.assert_exact().await;
 });
 
-on_each_engine!(a_caller_who_goes_away_leaves_a_whole_like_or_none, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
-    house.palettes(ITEMS).await;
-    let client = house.client();
-    let finished = join_all((0..400_u32).map(|seed| {
-        let client = &client;
-        let (user, item) = (i64::from(seed % 50) + 1, i64::from(seed) % ITEMS + 1);
-        cancel_at_random(vote(client, user, item, seed % 4 != 0), u64::from(seed))
-    }))
-    .await;
-    assert!(finished.iter().any(Option::is_none) && finished.iter().any(Option::is_some));
-    // What was dropped may still be under way; then nothing moves any more, and all is exact.
-    let before = AtomicI64::new(-1);
-    eventually("nothing moves any more", async || {
-        tokio::time::sleep(Duration::from_millis(30)).await;
-        let rows = house.number("SELECT COUNT(*) FROM likes").await;
-        before.swap(rows, Ordering::SeqCst) == rows
-    })
-    .await;
-    house.assert_exact().await;
-    assert_eq!(vote(&client, 9999, 1, true).await, house.counts(1).await.0);
-    house.assert_exact().await;
-});
+on_each_engine!(
+    a_caller_who_goes_away_leaves_a_whole_like_or_none,
+    |settings: DataSettings| async move {
+        let house = House::open(settings).await;
+        house.palettes(ITEMS).await;
+        let client = house.client();
+        let finished = join_all((0..400_u32).map(|seed| {
+            let client = &client;
+            let (user, item) = (i64::from(seed % 50) + 1, i64::from(seed) % ITEMS + 1);
+            cancel_at_random(vote(client, user, item, seed % 4 != 0), u64::from(seed))
+        }))
+        .await;
+        assert!(finished.iter().any(Option::is_none) && finished.iter().any(Option::is_some));
+        // What was dropped may still be under way; then nothing moves any more, and all is exact.
+        let before = AtomicI64::new(-1);
+        eventually("nothing moves any more", async || {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            let rows = house.number("SELECT COUNT(*) FROM likes").await;
+            before.swap(rows, Ordering::SeqCst) == rows
+        })
+        .await;
+        house.assert_exact().await;
+        assert_eq!(vote(&client, 9999, 1, true).await, house.counts(1).await.0);
+        house.assert_exact().await;
+    }
+);

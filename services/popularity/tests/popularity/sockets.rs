@@ -98,35 +98,39 @@ on_each_engine!(a_new_palette_is_told_whole, |settings: DataSettings| async move
     );
 });
 
-on_each_engine!(bursts_are_gathered_and_the_last_value_comes, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
-    let other = house.another().await;
-    house.palettes(2).await;
-    house.like(1, 2).await;
-    let mut here = Ears::at(&house, "/ws/popularity", "x").await;
-    let mut there = Ears::at(&other, "/ws/popularity", "x").await;
-    let began = Instant::now();
-    for round in 0..5 {
-        join_all((1..=40).map(|user| house.like(round * 100 + user, 1))).await;
-    }
-    for ears in [&mut here, &mut there] {
-        let heard = ears.until(|message| message["likes"] == 200).await;
-        let most = began.elapsed().as_millis() / 100 + 2;
-        assert!(heard.len() as u128 <= most, "{} in {:?}", heard.len(), began.elapsed());
+on_each_engine!(
+    bursts_are_gathered_and_the_last_value_comes,
+    |settings: DataSettings| async move {
+        let house = House::open(settings).await;
+        let other = house.another().await;
+        house.palettes(2).await;
+        house.like(1, 2).await;
+        let mut here = Ears::at(&house, "/ws/popularity", "x").await;
+        let mut there = Ears::at(&other, "/ws/popularity", "x").await;
+        let began = Instant::now();
+        for round in 0..5 {
+            join_all((1..=40).map(|user| house.like(round * 100 + user, 1))).await;
+        }
+        for ears in [&mut here, &mut there] {
+            let heard = ears.until(|message| message["likes"] == 200).await;
+            let most = began.elapsed().as_millis() / 100 + 2;
+            assert!(heard.len() as u128 <= most, "{} in {:?}", heard.len(), began.elapsed());
+            assert_eq!(
+                heard.last().unwrap(),
+                &json!({"type": "popularity", "palette_id": "1", "likes": 200, "views": 0, "rank": 1})
+            );
+            let likes: Vec<i64> =
+                heard.iter().map(|message| message["likes"].as_i64().unwrap()).collect();
+            assert!(likes.is_sorted(), "{likes:?}");
+        }
+        house.view(None, 2).await;
+        let heard = there.until(|message| message["views"] == 1).await;
         assert_eq!(
             heard.last().unwrap(),
-            &json!({"type": "popularity", "palette_id": "1", "likes": 200, "views": 0, "rank": 1})
+            &json!({"type": "popularity", "palette_id": "2", "likes": 1, "views": 1, "rank": 2})
         );
-        let likes: Vec<i64> = heard.iter().map(|message| message["likes"].as_i64().unwrap()).collect();
-        assert!(likes.is_sorted(), "{likes:?}");
     }
-    house.view(None, 2).await;
-    let heard = there.until(|message| message["views"] == 1).await;
-    assert_eq!(
-        heard.last().unwrap(),
-        &json!({"type": "popularity", "palette_id": "2", "likes": 1, "views": 1, "rank": 2})
-    );
-});
+);
 
 on_each_engine!(many_palettes_have_their_ranks, |settings: DataSettings| async move {
     let house = House::open(settings).await;
@@ -153,7 +157,7 @@ on_each_engine!(many_palettes_have_their_ranks, |settings: DataSettings| async m
 
 on_each_engine!(a_category_hears_of_its_own, |settings: DataSettings| async move {
     let house = House::open(settings).await;
-    for (id, category) in [(1, "warm"), (2, "cold"), (3, "warm")] {
+    for (id, category) in [(1, "warm"), (2, "cold"), (3, "Warm")] {
         house.try_register(Kind::Palette, id, 1000, Some(category)).await.unwrap();
     }
     house.try_register(Kind::Image, 1, 1000, Some("warm")).await.unwrap();
@@ -178,20 +182,23 @@ on_each_engine!(a_plain_request_is_told_to_upgrade, |settings: DataSettings| asy
     house.client().post("/ws/popularity", json!({})).await.expect(405);
 });
 
-on_each_engine!(sockets_are_told_to_come_back_when_the_service_stops, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
-    let mut ears = Ears::at(&house, "/ws/popularity", "x").await;
-    let stopped = house.tasks.stop();
-    let last = async {
-        let mut last = None;
-        while let Some(Ok(message)) = ears.0.next().await {
-            last = Some(message);
-        }
-        last
-    };
-    let (last, ()) = tokio::join!(last, stopped);
-    let Some(tokio_tungstenite::tungstenite::Message::Close(Some(close))) = last else {
-        panic!("{last:?}");
-    };
-    assert_eq!(u16::from(close.code), 1012);
-});
+on_each_engine!(
+    sockets_are_told_to_come_back_when_the_service_stops,
+    |settings: DataSettings| async move {
+        let house = House::open(settings).await;
+        let mut ears = Ears::at(&house, "/ws/popularity", "x").await;
+        let stopped = house.tasks.stop();
+        let last = async {
+            let mut last = None;
+            while let Some(Ok(message)) = ears.0.next().await {
+                last = Some(message);
+            }
+            last
+        };
+        let (last, ()) = tokio::join!(last, stopped);
+        let Some(tokio_tungstenite::tungstenite::Message::Close(Some(close))) = last else {
+            panic!("{last:?}");
+        };
+        assert_eq!(u16::from(close.code), 1012);
+    }
+);

@@ -34,7 +34,8 @@ on_each_engine!(two_instances_add_their_views, |settings: DataSettings| async mo
     }
     let client = house.client();
     let seen = async |of: &House| of.counts_for(&client, &[1], false, false).await[0].views;
-    eventually("both show all", async || seen(&house).await == 80 && seen(&other).await == 80).await;
+    eventually("both show all", async || seen(&house).await == 80 && seen(&other).await == 80)
+        .await;
 });
 
 on_each_engine!(the_last_views_are_written_on_the_way_out, |settings: DataSettings| async move {

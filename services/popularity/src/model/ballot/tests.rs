@@ -33,7 +33,8 @@ fn before(liked: &BTreeSet<(i64, i64)>, erased: &[i64]) -> Before {
 
 #[test]
 fn a_second_like_changes_nothing() {
-    let (verdicts, changes) = count(&[vote(1, 9, true), vote(1, 9, true)], &before(&BTreeSet::new(), &[]), NOW);
+    let (verdicts, changes) =
+        count(&[vote(1, 9, true), vote(1, 9, true)], &before(&BTreeSet::new(), &[]), NOW);
     assert_eq!(verdicts, [Verdict::Counted { likes: 1 }; 2]);
     assert_eq!(changes.given, [(item(1), 9, NOW)]);
     assert_eq!(changes.items[&item(1)].likes, 1);
@@ -42,7 +43,8 @@ fn a_second_like_changes_nothing() {
 
 #[test]
 fn a_like_taken_back_within_the_batch_leaves_no_trace() {
-    let (verdicts, changes) = count(&[vote(1, 9, true), vote(1, 9, false)], &before(&BTreeSet::new(), &[]), NOW);
+    let (verdicts, changes) =
+        count(&[vote(1, 9, true), vote(1, 9, false)], &before(&BTreeSet::new(), &[]), NOW);
     assert_eq!(verdicts, [Verdict::Counted { likes: 1 }, Verdict::Counted { likes: 0 }]);
     assert!(changes.is_empty());
     assert_eq!(changes, Changes::default());
