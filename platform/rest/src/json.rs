@@ -64,6 +64,10 @@ pub async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, 
 /// # Errors
 /// 400 for what is no JSON, 422 for another value than an object, the wrong shape, or a NUL.
 pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // serde_json does not look into the texts of members that nobody asks for.
+    if std::str::from_utf8(body).is_err() {
+        return Err(Problem::bad_request("the body is not UTF-8"));
+    }
     let malformed = |e| Problem::bad_request(format!("the body is not JSON: {}", reason(&e)));
     // First whether it is JSON at all: else an early wrong type would hide a later malformation.
     let _: IgnoredAny = serde_json::from_slice(body).map_err(malformed)?;
@@ -145,6 +149,8 @@ mod tests {
         assert_eq!(status("{"), 400);
         assert_eq!(status(r#"{"name":"a"} x"#), 400);
         assert_eq!(status(&"[".repeat(100_000)), 400);
+        let unread = parse::<Palette>(b"{\"name\":\"a\",\"other\":\"\xff\"}");
+        assert_eq!(unread.expect_err("utf-8").status(), 400);
         assert_eq!(status("[]"), 422);
         assert_eq!(status(r#"["a",[1]]"#), 422);
         assert_eq!(
