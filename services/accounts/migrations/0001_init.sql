@@ -10,7 +10,7 @@ CREATE TABLE users (
     deleted_at BIGINT
 );
 
--- Every key of every name that was ever given, so that none is given twice. A name has one or two.
+-- Every key of every name that was ever given, so that none is given twice. A name has up to three.
 CREATE TABLE names (
     name_key TEXT NOT NULL PRIMARY KEY,
     user_id BIGINT NOT NULL REFERENCES users (id)

@@ -69,7 +69,7 @@ impl Accounts {
             let reason = "your current password is needed to set another";
             return Err(Problem::invalid_field("current_password", reason));
         };
-        let throttle = Throttle::log_in(&NameKey::of(&user.username), &self.settings.limits);
+        let throttle = Throttle::log_in(&NameKey::of(&user.username), &self.settings);
         let turn = self.hasher.turn().await?;
         throttle.check(&self.db).await?;
         if turn.verify(current, Some(hash)).await? {

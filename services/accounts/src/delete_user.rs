@@ -99,3 +99,6 @@ impl Accounts {
         if row.is_some_and(|user| user.is_deleted()) { Ok(()) } else { Err(problem) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,7 +40,7 @@ use mesh::Mesh;
 use tasks::Tasks;
 
 pub use rest::openapi;
-pub use settings::{Hashing, Limits, Settings};
+pub use settings::{Hashing, Settings};
 pub use sign_up::create_user;
 
 /// Everything this service's database holds.

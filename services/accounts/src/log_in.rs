@@ -29,7 +29,7 @@ impl Accounts {
         password: &Password,
     ) -> Result<(User, Grant), Problem> {
         let key = NameKey::of(name);
-        let throttle = Throttle::log_in(&key, &self.settings.limits);
+        let throttle = Throttle::log_in(&key, &self.settings);
         let turn = self.hasher.turn().await?;
         throttle.check(&self.db).await?;
         let user =
@@ -64,3 +64,6 @@ impl Accounts {
 fn wrong() -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, WRONG)
 }
+
+#[cfg(test)]
+mod tests;

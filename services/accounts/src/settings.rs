@@ -22,8 +22,12 @@ pub struct Settings {
     pub erase_in: Vec<String>,
     /// How passwords are hashed.
     pub hashing: Hashing,
-    /// How guessing and mass sign-ups are slowed. 0 switches a limit off.
-    pub limits: Limits,
+    /// Failed log-ins for one name in five minutes; 0 is off. All instances count together.
+    pub failed_log_ins_per_account: u32,
+    /// Failed log-ins from one address (for IPv6, one /64) in five minutes; 0 is off.
+    pub failed_log_ins_per_address: u32,
+    /// Sign-ups from one address in an hour; 0 is off.
+    pub sign_ups_per_hour_per_address: u32,
 }
 
 /// Argon2id and how much of it at once.
@@ -42,18 +46,6 @@ pub struct Hashing {
     pub waiting: usize,
 }
 
-/// Limits shared by all instances.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// Failed log-ins for one name in five minutes.
-    pub failed_log_ins_per_account: u32,
-    /// Failed log-ins from one address (for IPv6, one /64) in five minutes.
-    pub failed_log_ins_per_address: u32,
-    /// Sign-ups from one address in an hour.
-    pub sign_ups_per_hour_per_address: u32,
-}
-
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -64,7 +56,9 @@ impl Default for Settings {
             secure_cookies: false,
             erase_in: vec!["palettes".to_owned(), "popularity".to_owned()],
             hashing: Hashing::default(),
-            limits: Limits::default(),
+            failed_log_ins_per_account: 10,
+            failed_log_ins_per_address: 300,
+            sign_ups_per_hour_per_address: 2_000,
         }
     }
 }
@@ -72,16 +66,6 @@ impl Default for Settings {
 impl Default for Hashing {
     fn default() -> Self {
         Self { memory_kib: 19_456, passes: 2, lanes: 1, at_once: 0, waiting: 256 }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            failed_log_ins_per_account: 10,
-            failed_log_ins_per_address: 300,
-            sign_ups_per_hour_per_address: 2_000,
-        }
     }
 }
 

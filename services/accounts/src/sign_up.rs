@@ -27,7 +27,7 @@ impl Accounts {
     /// # Errors
     /// 409 for a name that is or was taken, 429 for too many from one address, 503.
     pub(crate) async fn sign_up(&self, wanted: SignUp) -> Result<(User, Grant), Problem> {
-        let throttle = Throttle::sign_up(&self.settings.limits);
+        let throttle = Throttle::sign_up(&self.settings);
         throttle.check(&self.db).await?;
         let SignUp { name, email, password } = wanted;
         // Before the costly hash; the insert decides.

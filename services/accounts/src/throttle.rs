@@ -11,7 +11,7 @@ use telemetry::Context;
 use uuid::Uuid;
 
 use crate::model::NameKey;
-use crate::settings::Limits;
+use crate::settings::Settings;
 use crate::store;
 
 const MINUTE: i64 = 60 * 1000;
@@ -36,18 +36,18 @@ pub(crate) struct Throttle {
 
 impl Throttle {
     /// For guesses at the password of whoever has this name, from the present request's address.
-    pub(crate) fn log_in(name: &NameKey, limits: &Limits) -> Self {
+    pub(crate) fn log_in(name: &NameKey, settings: &Settings) -> Self {
         let whose = Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_str().as_bytes());
-        let account = (format!("log-in name {whose}"), limits.failed_log_ins_per_account);
+        let account = (format!("log-in name {whose}"), settings.failed_log_ins_per_account);
         let address =
-            client().map(|a| (format!("log-in from {a}"), limits.failed_log_ins_per_address));
+            client().map(|a| (format!("log-in from {a}"), settings.failed_log_ins_per_address));
         Self::new([Some(account), address], LOG_IN_WINDOW)
     }
 
     /// For sign-ups from the present request's address.
-    pub(crate) fn sign_up(limits: &Limits) -> Self {
+    pub(crate) fn sign_up(settings: &Settings) -> Self {
         let address =
-            client().map(|a| (format!("sign-up from {a}"), limits.sign_ups_per_hour_per_address));
+            client().map(|a| (format!("sign-up from {a}"), settings.sign_ups_per_hour_per_address));
         Self::new([address], SIGN_UP_WINDOW)
     }
 
@@ -141,7 +141,7 @@ mod tests {
 
     async fn from(address: &str) -> Throttle {
         let context = Context { client: Some(address.parse().unwrap()), ..Context::background() };
-        context.scope(async { Throttle::log_in(&NameKey::of("Mario"), &Limits::default()) }).await
+        context.scope(async { Throttle::log_in(&NameKey::of("Mario"), &Settings::default()) }).await
     }
 
     #[tokio::test]
@@ -159,14 +159,14 @@ mod tests {
 
     #[tokio::test]
     async fn zero_is_off() {
-        let off = Limits {
+        let off = Settings {
             failed_log_ins_per_account: 0,
             failed_log_ins_per_address: 0,
-            ..Limits::default()
+            ..Settings::default()
         };
         assert!(Throttle::log_in(&NameKey::of("Mario"), &off).counters.is_empty());
         assert!(
-            Throttle::sign_up(&Limits::default()).counters.is_empty(),
+            Throttle::sign_up(&Settings::default()).counters.is_empty(),
             "no address, no counter"
         );
     }

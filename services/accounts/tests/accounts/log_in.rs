@@ -149,7 +149,7 @@ on_each_engine!(
     instances_count_together_and_success_forgives,
     |settings: DataSettings| async move {
         let mut some = quick();
-        some.limits.failed_log_ins_per_account = 4;
+        some.failed_log_ins_per_account = 4;
         let one = House::with(&settings, some.clone()).await;
         let two = House::on(one.db.clone(), one.log.clone(), some).await;
         one.signed_up("Mario", "swordfish").await;
@@ -169,7 +169,7 @@ on_each_engine!(
 
 on_each_engine!(an_address_that_tries_many_names_is_slowed, |settings: DataSettings| async move {
     let mut some = quick();
-    some.limits.failed_log_ins_per_address = 5;
+    some.failed_log_ins_per_address = 5;
     let house = House::with(&settings, some).await;
     house.signed_up("Mario", "swordfish").await;
     let browser = house.browser();
@@ -187,8 +187,8 @@ on_each_engine!(an_address_that_tries_many_names_is_slowed, |settings: DataSetti
 
 on_each_engine!(limits_can_be_switched_off, |settings: DataSettings| async move {
     let mut some = quick();
-    some.limits.failed_log_ins_per_account = 0;
-    some.limits.failed_log_ins_per_address = 0;
+    some.failed_log_ins_per_account = 0;
+    some.failed_log_ins_per_address = 0;
     let house = House::with(&settings, some).await;
     for _ in 0..20 {
         guess(&house.browser(), "Mario", "wrong").await.problem(401);

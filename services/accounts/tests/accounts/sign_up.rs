@@ -214,7 +214,7 @@ on_each_engine!(a_repeated_sign_up_is_the_first_one, |settings: DataSettings| as
 
 on_each_engine!(sign_ups_from_one_address_are_slowed, |settings: DataSettings| async move {
     let mut some = quick();
-    some.limits.sign_ups_per_hour_per_address = 3;
+    some.sign_ups_per_hour_per_address = 3;
     let house = House::with(&settings, some).await;
     for n in 0..3 {
         house.signed_up(&format!("user-{n}"), "swordfish").await;
