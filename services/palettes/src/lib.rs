@@ -87,15 +87,15 @@ pub async fn build(
         Duration::from_secs(settings.cache_seconds),
     );
     let popularity = Popularity::new(&mesh);
+    let create_within = Duration::from_secs(settings.create_within_seconds);
     let saga_settings = saga::Settings {
-        give_up_after: Duration::from_secs(settings.create_within_seconds),
+        give_up_after: create_within,
+        // Who waits is told that it failed, even if undoing it takes longer.
+        wait: create_within + Duration::from_secs(1),
+        longest_pause: Duration::from_secs(2),
         ..saga::Settings::default()
     };
-    let sagas = saga::Engine::new(db.clone(), saga_settings)
-        .register(create_palette::definition(&popularity))
-        .register(update_palette::definition(&popularity, &store))
-        .register(delete_palette::definition(&popularity))
-        .register(delete_palette::erasure(&popularity));
+    let sagas = sagas(&db, &popularity, &store, saga_settings);
 
     events::follow(&log, shelf.clone(), tasks);
     ::events::relay(db.clone(), log, tasks);
@@ -110,8 +110,28 @@ pub async fn build(
     Ok(::rest::router(rest::routes(palettes, &keys).merge(rpc.into_axum_router())))
 }
 
+/// The operations that need popularity as well.
+fn sagas(
+    db: &Database,
+    popularity: &Popularity,
+    store: &Store,
+    settings: saga::Settings,
+) -> saga::Engine {
+    saga::Engine::new(db.clone(), settings)
+        .register(create_palette::definition(popularity))
+        .register(update_palette::definition(popularity, store))
+        .register(delete_palette::definition(popularity))
+        .register(delete_palette::erasure(popularity))
+}
+
 /// This service's part of the OpenAPI document.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
     rest::Document::openapi()
 }
+
+#[cfg(test)]
+#[path = "../tests/support/popularity.rs"]
+mod fake_popularity;
+#[cfg(test)]
+mod tests;

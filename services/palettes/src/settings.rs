@@ -25,7 +25,7 @@ impl Default for Settings {
         Self {
             cache_entries: 50_000,
             cache_seconds: 60,
-            create_within_seconds: 5,
+            create_within_seconds: 3,
             extract_memory_mib: 512,
             extract_queue: 32,
         }

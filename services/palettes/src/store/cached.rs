@@ -35,8 +35,14 @@ pub(crate) struct Shown {
 }
 
 impl Shown {
-    fn new(palette: Palette, announced: u64) -> Arc<Self> {
-        Arc::new(Self { palette, announced, likes: AtomicI64::new(0), views: AtomicI64::new(0) })
+    fn new(palette: Palette, announced: u64, before: Option<&Self>) -> Arc<Self> {
+        let Counts { likes, views } = before.map(Self::last_counts).unwrap_or_default();
+        Arc::new(Self {
+            palette,
+            announced,
+            likes: AtomicI64::new(likes),
+            views: AtomicI64::new(views),
+        })
     }
 
     /// The counts it was last shown with here; zeros if it was not.
@@ -78,18 +84,24 @@ impl Shelf {
     /// One palette.
     pub(crate) async fn get(&self, id: PaletteId) -> Result<Option<Arc<Shown>>, DataError> {
         if is_fresh() {
-            return Ok(self.store.get(id).await?.map(|palette| Shown::new(palette, 0)));
+            return Ok(self.store.get(id).await?.map(|palette| Shown::new(palette, 0, None)));
         }
         let asked = self.announced(id);
+        let mut kept = self.cache.get(&id);
         for _ in 0..TRIES {
-            match self.cache.get_with(id, self.load(id)).await {
-                Ok(shown) if shown.announced >= asked => return Ok(Some(shown)),
-                Ok(_) => self.cache.invalidate(&id),
+            match kept {
+                Some(shown) if shown.announced >= asked => return Ok(Some(shown)),
+                Some(_) => self.cache.invalidate(&id),
+                None => {}
+            }
+            match self.cache.get_with(id, self.load(id, kept)).await {
+                Ok(shown) => kept = Some(shown),
                 Err(Unloaded::Absent) => return Ok(None),
                 Err(Unloaded::Failed(error)) => return Err(error),
             }
         }
-        Ok(on_primary(self.store.get(id)).await?.map(|palette| Shown::new(palette, 0)))
+        let palette = on_primary(self.store.get(id)).await?;
+        Ok(palette.map(|palette| Shown::new(palette, 0, kept.as_deref())))
     }
 
     /// Those of these palettes that exist, in the order asked for.
@@ -98,27 +110,26 @@ impl Shelf {
         let (mut found, mut missing) = (Vec::with_capacity(ids.len()), Vec::new());
         for id in ids {
             let asked = self.announced(*id);
-            let kept = if fresh { None } else { self.cache.get(id) };
-            let kept = kept.filter(|shown| shown.announced >= asked);
-            if kept.is_none() {
+            let kept = self.cache.get(id);
+            let valid = !fresh && kept.as_ref().is_some_and(|shown| shown.announced >= asked);
+            if !valid {
                 missing.push(*id);
             }
-            found.push((*id, asked, kept));
+            found.push((*id, asked, kept, valid));
         }
         if !missing.is_empty() {
             let loaded = on_primary(self.store.get_many(&missing)).await?;
-            for (id, asked, kept) in found.iter_mut().filter(|(_, _, kept)| kept.is_none()) {
-                let Some(palette) = loaded.iter().find(|palette| palette.id == *id) else {
-                    continue;
-                };
-                let shown = Shown::new(palette.clone(), *asked);
-                if !fresh {
+            for (id, asked, kept, valid) in found.iter_mut().filter(|(.., valid)| !valid) {
+                let palette = loaded.iter().find(|palette| palette.id == *id);
+                let shown =
+                    palette.map(|palette| Shown::new(palette.clone(), *asked, kept.as_deref()));
+                if let Some(shown) = &shown {
                     self.cache.insert(*id, shown.clone());
                 }
-                *kept = Some(shown);
+                (*kept, *valid) = (shown, true);
             }
         }
-        Ok(found.into_iter().filter_map(|(_, _, shown)| shown).collect())
+        Ok(found.into_iter().filter_map(|(_, _, shown, _)| shown).collect())
     }
 
     /// The counts last shown with palettes; zeros for those that are not in memory.
@@ -127,16 +138,20 @@ impl Shelf {
         ids.iter().map(last).collect()
     }
 
-    /// Announces that a palette has changed. Call it after the change is committed.
+    /// Announces that a palette has changed. Call it after the change is committed. What is in
+    /// memory does not count from now on; it stays until it is loaded again, for its counts.
     pub(crate) fn forget(&self, id: PaletteId) {
         self.group(id).fetch_add(1, Ordering::AcqRel);
-        self.cache.invalidate(&id);
     }
 
-    async fn load(&self, id: PaletteId) -> Result<Arc<Shown>, Unloaded> {
+    async fn load(
+        &self,
+        id: PaletteId,
+        before: Option<Arc<Shown>>,
+    ) -> Result<Arc<Shown>, Unloaded> {
         let announced = self.announced(id);
         match on_primary(self.store.get(id)).await {
-            Ok(Some(palette)) => Ok(Shown::new(palette, announced)),
+            Ok(Some(palette)) => Ok(Shown::new(palette, announced, before.as_deref())),
             Ok(None) => Err(Unloaded::Absent),
             Err(error) => Err(Unloaded::Failed(error)),
         }

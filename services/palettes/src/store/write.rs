@@ -94,10 +94,10 @@ pub(crate) async fn publish(tx: &Tx, palette: &Palette) -> Result<(), WriteError
     if is_erased(tx, palette.user).await? {
         return Err(WriteError::Erased);
     }
-    let shown = tx
-        .run("UPDATE palettes SET visible = TRUE WHERE id = $1", values![palette.id.get()])
-        .await?;
-    if shown == 1 { Ok(()) } else { Err(WriteError::Absent) }
+    let sql = "UPDATE palettes SET visible = TRUE WHERE id = $1";
+    // It can only be gone because the erasure of its owner was quicker.
+    let shown = tx.run(sql, values![palette.id.get()]).await?;
+    if shown == 1 { Ok(()) } else { Err(WriteError::Erased) }
 }
 
 /// Takes a palette away that was never seen.
