@@ -49,8 +49,6 @@ pub(crate) struct Tally {
 enum Known {
     /// There is such an item.
     Here(Arc<Tally>),
-    /// There was none when it was looked for.
-    Absent,
     /// It was withdrawn, and never comes back.
     Gone,
 }
@@ -59,7 +57,6 @@ impl Known {
     fn version(&self) -> i64 {
         match self {
             Self::Here(tally) => tally.version,
-            Self::Absent => -1,
             Self::Gone => i64::MAX,
         }
     }
@@ -125,9 +122,9 @@ impl Counts {
         let missing: Vec<i64> = missing.map(|(id, _)| *id).collect();
         let loaded = self.store.read(&self.store.db().read(), kind, &missing).await?;
         for (id, known) in ids.iter().zip(found) {
-            if known.is_none() {
-                let now = loaded.get(id).map_or(Known::Absent, here);
-                *known = Some(self.learn(Item { kind, id: *id }, now));
+            // What is not there is not remembered: it may be registered the next moment.
+            if let (None, Some(state)) = (&known, loaded.get(id)) {
+                *known = Some(self.learn(Item { kind, id: *id }, here(state)));
             }
         }
         Ok(())

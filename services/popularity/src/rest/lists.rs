@@ -18,7 +18,7 @@ use crate::rank::Asked;
 
 /// A cache between may keep it until something changes, but not long; a browser asks each time
 /// whether it still holds, so that its user sees their own likes.
-const PUBLIC: HeaderValue = HeaderValue::from_static("public, max-age=0, s-maxage=5");
+const PUBLIC: HeaderValue = HeaderValue::from_static("public, max-age=0, s-maxage=2");
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 
 /// What a ranking is of.
