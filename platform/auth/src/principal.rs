@@ -28,12 +28,7 @@ impl Principal {
     #[must_use]
     pub fn to_header(&self) -> HeaderValue {
         let mut text = format!("{};s=", self.user);
-        text.extend(
-            self.session
-                .chars()
-                .filter(|c| is_session_char(*c))
-                .take(LONGEST_SESSION),
-        );
+        text.extend(self.session.chars().filter(|c| is_session_char(*c)).take(LONGEST_SESSION));
         if self.staff {
             text.push_str(";staff");
         }
@@ -51,11 +46,7 @@ impl Principal {
             None => (rest, false),
         };
         is_session(session).then_some(())?;
-        Some(Self {
-            user: user.parse().ok()?,
-            session: session.to_owned(),
-            staff,
-        })
+        Some(Self { user: user.parse().ok()?, session: session.to_owned(), staff })
     }
 
     /// Whoever the current request speaks for, from [`telemetry::Context`].
@@ -84,11 +75,7 @@ mod tests {
 
     #[test]
     fn the_header_is_compact() {
-        let mut who = Principal {
-            user: UserId::new(7),
-            session: "a-1".to_owned(),
-            staff: false,
-        };
+        let mut who = Principal { user: UserId::new(7), session: "a-1".to_owned(), staff: false };
         assert_eq!(who.to_header(), "7;s=a-1");
         who.staff = true;
         assert_eq!(who.to_header(), "7;s=a-1;staff");
@@ -107,21 +94,11 @@ mod tests {
             " 7;s=a",
             "7;s=a b",
         ] {
-            assert_eq!(
-                Principal::from_header(&HeaderValue::from_str(bad).unwrap()),
-                None,
-                "{bad}"
-            );
+            assert_eq!(Principal::from_header(&HeaderValue::from_str(bad).unwrap()), None, "{bad}");
         }
         let long = format!("7;s={}", "a".repeat(LONGEST_SESSION + 1));
-        assert_eq!(
-            Principal::from_header(&HeaderValue::from_str(&long).unwrap()),
-            None
-        );
-        assert_eq!(
-            Principal::from_header(&HeaderValue::from_bytes(b"7;s=\xff").unwrap()),
-            None
-        );
+        assert_eq!(Principal::from_header(&HeaderValue::from_str(&long).unwrap()), None);
+        assert_eq!(Principal::from_header(&HeaderValue::from_bytes(b"7;s=\xff").unwrap()), None);
     }
 
     proptest! {

@@ -45,9 +45,7 @@ impl RefreshToken {
     /// would protect nothing more, and a look-up by the hash tells no one anything by its timing.
     #[must_use]
     pub fn hash(&self) -> Vec<u8> {
-        digest::digest(&digest::SHA256, self.0.as_bytes())
-            .as_ref()
-            .to_vec()
+        digest::digest(&digest::SHA256, self.0.as_bytes()).as_ref().to_vec()
     }
 }
 
@@ -64,27 +62,15 @@ mod tests {
 
     #[test]
     fn each_is_its_own_and_survives_the_wire() {
-        let (one, two) = (
-            RefreshToken::generate().unwrap(),
-            RefreshToken::generate().unwrap(),
-        );
+        let (one, two) = (RefreshToken::generate().unwrap(), RefreshToken::generate().unwrap());
         assert_ne!(one, two);
         assert_ne!(one.hash(), two.hash());
-        assert_eq!(
-            RefreshToken::parse(one.expose()).unwrap().hash(),
-            one.hash()
-        );
+        assert_eq!(RefreshToken::parse(one.expose()).unwrap().hash(), one.hash());
     }
 
     #[test]
     fn other_texts_are_none() {
-        for bad in [
-            "",
-            "a",
-            &"=".repeat(TEXT),
-            &"A".repeat(TEXT + 1),
-            &"/".repeat(TEXT),
-        ] {
+        for bad in ["", "a", &"=".repeat(TEXT), &"A".repeat(TEXT + 1), &"/".repeat(TEXT)] {
             assert!(RefreshToken::parse(bad).is_none(), "{bad}");
         }
     }

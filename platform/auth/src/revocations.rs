@@ -37,15 +37,8 @@ impl Revocations {
     }
 
     fn with_capacity(capacity: usize) -> Self {
-        let state = State {
-            sessions: HashMap::new(),
-            users: HashMap::new(),
-            everyone: i64::MIN,
-        };
-        Self {
-            state: RwLock::new(state),
-            capacity,
-        }
+        let state = State { sessions: HashMap::new(), users: HashMap::new(), everyone: i64::MIN };
+        Self { state: RwLock::new(state), capacity }
     }
 
     /// All times in unix milliseconds.
@@ -68,10 +61,7 @@ impl Revocations {
         // A panic while the lock was held cannot leave the maps torn: each change is one insert.
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         state.everyone >= issued_at
-            || state
-                .users
-                .get(&who.user)
-                .is_some_and(|before| *before >= issued_at)
+            || state.users.get(&who.user).is_some_and(|before| *before >= issued_at)
             || state.sessions.contains_key(who.session.as_str())
     }
 
@@ -106,11 +96,7 @@ mod tests {
     use super::*;
 
     fn who(user: i64, session: &str) -> Principal {
-        Principal {
-            user: UserId::new(user),
-            session: session.to_owned(),
-            staff: false,
-        }
+        Principal { user: UserId::new(user), session: session.to_owned(), staff: false }
     }
 
     #[test]
@@ -131,10 +117,7 @@ mod tests {
         }
         all.revoke_session("new", 1_000, 500);
         let state = all.state.read().unwrap_or_else(PoisonError::into_inner);
-        assert_eq!(
-            state.sessions.keys().map(|key| &**key).collect::<Vec<_>>(),
-            ["new"]
-        );
+        assert_eq!(state.sessions.keys().map(|key| &**key).collect::<Vec<_>>(), ["new"]);
     }
 
     #[test]
@@ -144,19 +127,9 @@ mod tests {
             all.revoke_session(&format!("s{session}"), 10_000, 500 + session);
         }
         for session in 0..11 {
-            assert!(
-                all.refuses(&who(1, &format!("s{session}")), 500),
-                "s{session}"
-            );
+            assert!(all.refuses(&who(1, &format!("s{session}")), 500), "s{session}");
         }
-        assert!(
-            all.state
-                .read()
-                .unwrap_or_else(PoisonError::into_inner)
-                .sessions
-                .len()
-                <= 10
-        );
+        assert!(all.state.read().unwrap_or_else(PoisonError::into_inner).sessions.len() <= 10);
         assert!(!all.refuses(&who(1, "later"), 511), "a renewed token works");
     }
 }

@@ -27,11 +27,7 @@ impl Signer {
     /// [`AuthError::Key`] when the system has no randomness to give.
     pub fn generate() -> Result<Vec<u8>, AuthError> {
         let key = Ed25519KeyPair::generate().map_err(|_| AuthError::Key)?;
-        Ok(key
-            .to_pkcs8v1()
-            .map_err(|_| AuthError::Key)?
-            .as_ref()
-            .to_vec())
+        Ok(key.to_pkcs8v1().map_err(|_| AuthError::Key)?.as_ref().to_vec())
     }
 
     /// The id of a key: its JWK thumbprint (RFC 7638, RFC 8037), so that equal keys have equal ids
@@ -54,11 +50,7 @@ impl Signer {
     pub fn from_pkcs8(kid: &str, pkcs8: &[u8]) -> Result<Self, AuthError> {
         let key = Ed25519KeyPair::from_pkcs8(pkcs8).map_err(|_| AuthError::Key)?;
         let header = serde_json::json!({"typ": "JWT", "alg": "EdDSA", "kid": kid});
-        Ok(Self {
-            key,
-            kid: kid.to_owned(),
-            header: URL_SAFE_NO_PAD.encode(header.to_string()),
-        })
+        Ok(Self { key, kid: kid.to_owned(), header: URL_SAFE_NO_PAD.encode(header.to_string()) })
     }
 
     /// The key's id, `kid` in tokens and in the JWKS.
@@ -101,11 +93,7 @@ impl Signer {
     }
 
     pub(crate) fn sign(&self, claims: &serde_json::Value) -> String {
-        let message = format!(
-            "{}.{}",
-            self.header,
-            URL_SAFE_NO_PAD.encode(claims.to_string())
-        );
+        let message = format!("{}.{}", self.header, URL_SAFE_NO_PAD.encode(claims.to_string()));
         let signature = URL_SAFE_NO_PAD.encode(self.key.sign(message.as_bytes()));
         format!("{message}.{signature}")
     }
@@ -113,8 +101,6 @@ impl Signer {
 
 impl std::fmt::Debug for Signer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Signer")
-            .field("kid", &self.kid)
-            .finish_non_exhaustive()
+        f.debug_struct("Signer").field("kid", &self.kid).finish_non_exhaustive()
     }
 }

@@ -114,12 +114,8 @@ impl Verifier {
     pub fn set_keys(&self, jwks: &serde_json::Value) -> usize {
         let listed = jwks.get("keys").and_then(serde_json::Value::as_array);
         let old = self.keys.load();
-        let keys: HashMap<_, _> = listed
-            .into_iter()
-            .flatten()
-            .filter_map(read_key)
-            .take(MOST_KEYS)
-            .collect();
+        let keys: HashMap<_, _> =
+            listed.into_iter().flatten().filter_map(read_key).take(MOST_KEYS).collect();
         let same = keys.len() == old.len()
             && keys
                 .iter()
@@ -136,8 +132,7 @@ impl Verifier {
     /// Refuses the session's tokens from now on. `until`, unix milliseconds: when the last of them
     /// expires and the session can be forgotten.
     pub fn revoke_session(&self, session: &str, until: i64) {
-        self.revocations
-            .revoke_session(session, until, clock::now());
+        self.revocations.revoke_session(session, until, clock::now());
         self.epoch.fetch_add(1, Ordering::SeqCst);
     }
 
@@ -181,18 +176,12 @@ impl Verifier {
 
     /// Whether neither the key nor the session nor the user has been withdrawn.
     fn still_good(&self, entry: &Remembered) -> Result<(), AuthError> {
-        let held = self
-            .keys
-            .load()
-            .get(&entry.kid)
-            .is_some_and(|key| key.public == entry.key.public);
+        let held =
+            self.keys.load().get(&entry.kid).is_some_and(|key| key.public == entry.key.public);
         if !held {
             return Err(AuthError::UnknownKey);
         }
-        if self
-            .revocations
-            .refuses(&entry.verified.principal, entry.verified.issued_at)
-        {
+        if self.revocations.refuses(&entry.verified.principal, entry.verified.issued_at) {
             return Err(AuthError::Revoked);
         }
         Ok(())
@@ -205,12 +194,7 @@ impl Verifier {
             return Err(AuthError::Algorithm);
         }
         let kid = header.kid.ok_or(AuthError::UnknownKey)?;
-        let key = self
-            .keys
-            .load()
-            .get(&kid)
-            .cloned()
-            .ok_or(AuthError::UnknownKey)?;
+        let key = self.keys.load().get(&kid).cloned().ok_or(AuthError::UnknownKey)?;
         let claims = jsonwebtoken::decode::<Claims>(token, &key.decoding, &self.validation)
             .map_err(|error| match error.kind() {
                 ErrorKind::InvalidSignature => AuthError::Signature,
@@ -223,25 +207,10 @@ impl Verifier {
         if !is_session(&claims.sid) {
             return Err(AuthError::Malformed);
         }
-        let principal = Principal {
-            user: claims.sub,
-            session: claims.sid,
-            staff: claims.staff,
-        };
-        let verified = Verified {
-            header: principal.to_header(),
-            principal,
-            expires_at,
-            issued_at,
-        };
+        let principal = Principal { user: claims.sub, session: claims.sid, staff: claims.staff };
+        let verified = Verified { header: principal.to_header(), principal, expires_at, issued_at };
         // No epoch is this high, so that the first look checks keys and revocations.
-        Ok(Remembered {
-            verified,
-            not_before,
-            kid,
-            key,
-            checked: AtomicU64::new(u64::MAX),
-        })
+        Ok(Remembered { verified, not_before, kid, key, checked: AtomicU64::new(u64::MAX) })
     }
 }
 
@@ -260,9 +229,7 @@ impl Claims {
 
 impl std::fmt::Debug for Verifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Verifier")
-            .field("keys", &self.keys.load().keys())
-            .finish_non_exhaustive()
+        f.debug_struct("Verifier").field("keys", &self.keys.load().keys()).finish_non_exhaustive()
     }
 }
 
@@ -289,15 +256,9 @@ fn read_key(jwk: &serde_json::Value) -> Option<(String, Arc<Key>)> {
     if !(signs && member("kty") == Some("OKP") && member("crv") == Some("Ed25519")) {
         return None;
     }
-    let public = URL_SAFE_NO_PAD
-        .decode(member("x")?)
-        .ok()
-        .filter(|x| x.len() == 32)?;
+    let public = URL_SAFE_NO_PAD.decode(member("x")?).ok().filter(|x| x.len() == 32)?;
     let decoding = DecodingKey::from_ed_der(&public);
-    Some((
-        member("kid")?.to_owned(),
-        Arc::new(Key { public, decoding }),
-    ))
+    Some((member("kid")?.to_owned(), Arc::new(Key { public, decoding })))
 }
 
 #[cfg(test)]

@@ -26,11 +26,7 @@ fn jwks(signers: &[&Signer]) -> Value {
 }
 
 fn who() -> Principal {
-    Principal {
-        user: UserId::new(7),
-        session: "s-1".to_owned(),
-        staff: false,
-    }
+    Principal { user: UserId::new(7), session: "s-1".to_owned(), staff: false }
 }
 
 fn seconds() -> i64 {
@@ -65,11 +61,7 @@ fn a_token_says_who_and_until_when() {
         assert_eq!(verified.header, who.to_header());
         assert_eq!(verified.expires_at - verified.issued_at, 900_000);
         assert!((before - 2_000..=before + 2_000).contains(&verified.issued_at));
-        assert_eq!(
-            verifier.verify(&token).unwrap(),
-            verified,
-            "the second time too"
-        );
+        assert_eq!(verifier.verify(&token).unwrap(), verified, "the second time too");
     }
 }
 
@@ -77,9 +69,7 @@ fn a_token_says_who_and_until_when() {
 fn other_implementations_accept_our_tokens_and_keys() {
     let signer = signer();
     let key: jsonwebtoken::jwk::Jwk = serde_json::from_value(signer.jwk()).unwrap();
-    let thumbprint = key
-        .thumbprint(jsonwebtoken::jwk::ThumbprintHash::SHA256)
-        .unwrap();
+    let thumbprint = key.thumbprint(jsonwebtoken::jwk::ThumbprintHash::SHA256).unwrap();
     assert_eq!(thumbprint, signer.kid());
     let token = signer.sign_access(&who(), Duration::from_secs(60));
     let mut checks = Validation::new(Algorithm::EdDSA);
@@ -104,14 +94,9 @@ fn unsigned_tokens_and_other_algorithms_are_refused() {
         }
     }
     // The old confusion: the public key taken as the secret of an HMAC.
-    let public = URL_SAFE_NO_PAD
-        .decode(signer.jwk()["x"].as_str().unwrap())
-        .unwrap();
-    let secrets = [
-        public,
-        signer.jwk().to_string().into_bytes(),
-        signer.jwk()["x"].to_string().into_bytes(),
-    ];
+    let public = URL_SAFE_NO_PAD.decode(signer.jwk()["x"].as_str().unwrap()).unwrap();
+    let secrets =
+        [public, signer.jwk().to_string().into_bytes(), signer.jwk()["x"].to_string().into_bytes()];
     for secret in secrets {
         for alg in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
             let mut header = jsonwebtoken::Header::new(alg);
@@ -126,10 +111,7 @@ fn unsigned_tokens_and_other_algorithms_are_refused() {
     let (_, rest) = good.split_once('.').unwrap();
     for alg in ["HS256", "RS256", "ES256"] {
         let head = encode(&json!({"typ": "JWT", "alg": alg, "kid": signer.kid()}));
-        assert_eq!(
-            verifier.verify(&format!("{head}.{rest}")),
-            Err(AuthError::Algorithm)
-        );
+        assert_eq!(verifier.verify(&format!("{head}.{rest}")), Err(AuthError::Algorithm));
     }
 }
 
@@ -137,31 +119,16 @@ fn unsigned_tokens_and_other_algorithms_are_refused() {
 fn unknown_keys_are_refused() {
     let (ours, theirs) = (signer(), signer());
     let verifier = verifier_of(&[&ours]);
-    assert_eq!(
-        verifier.verify(&theirs.sign(&claims())),
-        Err(AuthError::UnknownKey)
-    );
-    assert_eq!(
-        Verifier::new().verify(&ours.sign(&claims())),
-        Err(AuthError::UnknownKey)
-    );
+    assert_eq!(verifier.verify(&theirs.sign(&claims())), Err(AuthError::UnknownKey));
+    assert_eq!(Verifier::new().verify(&ours.sign(&claims())), Err(AuthError::UnknownKey));
     let key = Signer::generate().unwrap();
     let impostor = Signer::from_pkcs8(ours.kid(), &key).unwrap();
-    assert_eq!(
-        verifier.verify(&impostor.sign(&claims())),
-        Err(AuthError::Signature)
-    );
+    assert_eq!(verifier.verify(&impostor.sign(&claims())), Err(AuthError::Signature));
     // A key that a token brings along is not a key.
     let head = encode(&json!({"alg": "EdDSA", "jwk": theirs.jwk(), "jku": "http://evil.example/"}));
-    let (_, rest) = theirs
-        .sign(&claims())
-        .split_once('.')
-        .map(|(a, b)| (a.to_owned(), b.to_owned()))
-        .unwrap();
-    assert_eq!(
-        verifier.verify(&format!("{head}.{rest}")),
-        Err(AuthError::UnknownKey)
-    );
+    let (_, rest) =
+        theirs.sign(&claims()).split_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    assert_eq!(verifier.verify(&format!("{head}.{rest}")), Err(AuthError::UnknownKey));
 }
 
 #[test]
@@ -171,10 +138,7 @@ fn wrong_claims_are_refused() {
     let now = seconds();
     let check = |claims: Value| verifier.verify(&signer.sign(&claims)).unwrap_err();
     assert_eq!(check(with("iss", json!("someone"))), AuthError::Issuer);
-    assert_eq!(
-        check(with("iss", json!(["someone", "else"]))),
-        AuthError::Issuer
-    );
+    assert_eq!(check(with("iss", json!(["someone", "else"]))), AuthError::Issuer);
     assert_eq!(
         check(with("exp", json!(now - 1))),
         AuthError::Malformed,
@@ -210,11 +174,7 @@ fn wrong_claims_are_refused() {
         ("staff", json!("yes")),
         ("aud", json!("elsewhere")),
     ] {
-        assert_eq!(
-            check(with(name, value.clone())),
-            AuthError::Malformed,
-            "{name}: {value}"
-        );
+        assert_eq!(check(with(name, value.clone())), AuthError::Malformed, "{name}: {value}");
     }
 }
 
@@ -226,10 +186,7 @@ fn time_is_checked_on_remembered_tokens() {
     let end = verifier.verify(&token).unwrap().expires_at;
     assert!(verifier.verify_at(&token, end - 1).is_ok());
     assert_eq!(verifier.verify_at(&token, end), Err(AuthError::Expired));
-    assert_eq!(
-        verifier.verify_at(&token, end - 900_000 - LEEWAY - 1),
-        Err(AuthError::NotYetValid)
-    );
+    assert_eq!(verifier.verify_at(&token, end - 900_000 - LEEWAY - 1), Err(AuthError::NotYetValid));
 }
 
 #[test]
@@ -241,18 +198,10 @@ fn a_revoked_session_ends_also_for_remembered_tokens() {
     assert!(verifier.verify(&first).is_ok() && verifier.verify(&other).is_ok());
     verifier.revoke_session("s-1", i64::MAX);
     assert_eq!(verifier.verify(&first), Err(AuthError::Revoked));
-    assert_eq!(
-        verifier.verify(&first),
-        Err(AuthError::Revoked),
-        "and stays so"
-    );
+    assert_eq!(verifier.verify(&first), Err(AuthError::Revoked), "and stays so");
     assert!(verifier.verify(&other).is_ok());
     let unseen = signer.sign(&with("staff", json!(true)));
-    assert_eq!(
-        verifier.verify(&unseen),
-        Err(AuthError::Revoked),
-        "a token not seen before too"
-    );
+    assert_eq!(verifier.verify(&unseen), Err(AuthError::Revoked), "a token not seen before too");
 }
 
 #[test]
@@ -293,12 +242,9 @@ fn a_broken_jwks_changes_nothing_and_foreign_keys_are_passed_over() {
     let mut encrypts = signer.jwk();
     encrypts["use"] = json!("enc");
     let secret = json!({"kty": "oct", "k": "c2VjcmV0", "kid": "k", "alg": "HS256"});
-    for broken in [
-        json!(null),
-        json!([]),
-        json!({"keys": 7}),
-        json!({"keys": [secret, short, encrypts, 7]}),
-    ] {
+    for broken in
+        [json!(null), json!([]), json!({"keys": 7}), json!({"keys": [secret, short, encrypts, 7]})]
+    {
         assert_eq!(verifier.set_keys(&broken), 1);
         assert!(verifier.verify(&signer.sign(&claims())).is_ok());
     }
@@ -307,10 +253,7 @@ fn a_broken_jwks_changes_nothing_and_foreign_keys_are_passed_over() {
 #[test]
 fn long_texts_are_refused_unread() {
     let verifier = Verifier::new();
-    assert_eq!(
-        verifier.verify(&"a".repeat(LONGEST_TOKEN + 1)),
-        Err(AuthError::Malformed)
-    );
+    assert_eq!(verifier.verify(&"a".repeat(LONGEST_TOKEN + 1)), Err(AuthError::Malformed));
 }
 
 proptest! {
