@@ -55,15 +55,19 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
 
     let mesh = Mesh::new(MeshSettings::default());
     let keys = json!({"keys": [signer.jwk()]});
-    let keys = Router::new().route("/.well-known/jwks.json", get(move || async move { Json(keys) }));
+    let keys =
+        Router::new().route("/.well-known/jwks.json", get(move || async move { Json(keys) }));
     mesh.install("accounts", keys);
     mesh.follow(vec![registry(arguments.backend).await?.to_string()], &tasks);
 
     let folder = tempfile::tempdir()?;
     let log = Log::open(&DataSettings::sqlite(folder.path().join("log.db"))).await?;
     let row = |path: &str, more: serde_json::Value| {
-        let mut row = json!({"path": path, "service": "plain", "external": true, "policy": arguments.policy});
-        row.as_object_mut().into_iter().for_each(|row| row.extend(more.as_object().cloned().unwrap_or_default()));
+        let mut row =
+            json!({"path": path, "service": "plain", "external": true, "policy": arguments.policy});
+        row.as_object_mut()
+            .into_iter()
+            .for_each(|row| row.extend(more.as_object().cloned().unwrap_or_default()));
         row
     };
     let rows = [row("/", json!({})), row("/cached", json!({"cache": {"ms": 3_600_000}}))];
@@ -87,7 +91,8 @@ async fn registry(backends: Vec<String>) -> Result<SocketAddr, Failure> {
     struct Watch {
         watch: Option<u64>,
     }
-    let instances: Vec<_> = backends.iter().map(|host| json!({"host": host, "health": "healthy"})).collect();
+    let instances: Vec<_> =
+        backends.iter().map(|host| json!({"host": host, "health": "healthy"})).collect();
     let list = move |Query(asked): Query<Watch>| async move {
         if asked.watch == Some(1) {
             tokio::time::sleep(Duration::from_secs(20)).await;
@@ -96,6 +101,8 @@ async fn registry(backends: Vec<String>) -> Result<SocketAddr, Failure> {
     };
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    tokio::spawn(async move { axum::serve(listener, Router::new().route("/services", get(list))).await });
+    tokio::spawn(async move {
+        axum::serve(listener, Router::new().route("/services", get(list))).await
+    });
     Ok(address)
 }

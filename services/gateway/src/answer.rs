@@ -40,20 +40,38 @@ pub(crate) fn undelivered(error: &mesh::Error) -> Problem {
 ///
 /// # Errors
 /// The problem to be shown in its place.
-pub(crate) fn inspect(mut response: Response<Body>, service: &str, external: bool, ids: &Ids) -> Result<Response<Body>, Problem> {
+pub(crate) fn inspect(
+    mut response: Response<Body>,
+    service: &str,
+    external: bool,
+    ids: &Ids,
+) -> Result<Response<Body>, Problem> {
     let status = response.status();
     if status.is_server_error() && (external || !is_problem(response.headers())) {
-        tracing::warn!(service, status = status.as_u16(), request_id = &*ids.request, "a service failed");
+        tracing::warn!(
+            service,
+            status = status.as_u16(),
+            request_id = &*ids.request,
+            "a service failed"
+        );
         return Err(match status {
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY => {
-                Problem::unavailable(retry_after(response.headers()), format!("{service} cannot answer at the moment"))
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY => Problem::unavailable(
+                retry_after(response.headers()),
+                format!("{service} cannot answer at the moment"),
+            ),
+            StatusCode::GATEWAY_TIMEOUT => {
+                Problem::timed_out(format!("{service} did not answer in time"))
             }
-            StatusCode::GATEWAY_TIMEOUT => Problem::timed_out(format!("{service} did not answer in time")),
             _ => Problem::internal(),
         });
     }
     if status.is_informational() {
-        tracing::warn!(service, status = status.as_u16(), request_id = &*ids.request, "an answer that was not asked for");
+        tracing::warn!(
+            service,
+            status = status.as_u16(),
+            request_id = &*ids.request,
+            "an answer that was not asked for"
+        );
         return Err(Problem::internal());
     }
     clean_response(response.headers_mut());
@@ -61,7 +79,9 @@ pub(crate) fn inspect(mut response: Response<Body>, service: &str, external: boo
 }
 
 fn is_problem(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"))
+    headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"))
 }
 
 fn retry_after(headers: &HeaderMap) -> u64 {
@@ -80,7 +100,8 @@ pub(crate) fn secure_cookies(headers: &mut HeaderMap) {
     if !headers.contains_key(header::SET_COOKIE) {
         return;
     }
-    let cookies: Vec<HeaderValue> = headers.get_all(header::SET_COOKIE).iter().map(secured).collect();
+    let cookies: Vec<HeaderValue> =
+        headers.get_all(header::SET_COOKIE).iter().map(secured).collect();
     headers.remove(header::SET_COOKIE);
     for cookie in cookies {
         headers.append(header::SET_COOKIE, cookie);
@@ -105,7 +126,8 @@ mod tests {
     }
 
     fn failed(status: u16, kind: &'static str) -> Response<Body> {
-        let mut response = Response::new(Body::from("panicked at src/store.rs, SELECT * FROM users"));
+        let mut response =
+            Response::new(Body::from("panicked at src/store.rs, SELECT * FROM users"));
         *response.status_mut() = StatusCode::from_u16(status).expect("a status");
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         response
@@ -123,7 +145,11 @@ mod tests {
             (404, "text/html", true, None),
         ] {
             let got = inspect(failed(status, kind), "palettes", external, &ids());
-            assert_eq!(got.as_ref().err().map(|p| p.status().as_u16()), shown, "{status} {kind} {external}");
+            assert_eq!(
+                got.as_ref().err().map(|p| p.status().as_u16()),
+                shown,
+                "{status} {kind} {external}"
+            );
             if let Err(problem) = got {
                 assert!(!problem.detail().contains("SELECT"));
             }

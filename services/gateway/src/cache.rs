@@ -71,11 +71,7 @@ impl ResponseCache {
             };
             u32::try_from(key.len() + size).unwrap_or(u32::MAX).saturating_add(OVERHEAD)
         });
-        Self {
-            entries: entries.build(),
-            flights: Flights::default(),
-            tags: Tags::new(),
-        }
+        Self { entries: entries.build(), flights: Flights::default(), tags: Tags::new() }
     }
 
     /// The entry of a key, or the flight that brings it.
@@ -180,9 +176,12 @@ fn varies_only_as_known(headers: &HeaderMap, by_accept: bool) -> bool {
 
 /// `s-maxage`, else `max-age`.
 fn max_age(headers: &HeaderMap) -> Option<Duration> {
-    let lines = || headers.get_all(header::CACHE_CONTROL).iter().filter_map(|line| line.to_str().ok());
+    let lines =
+        || headers.get_all(header::CACHE_CONTROL).iter().filter_map(|line| line.to_str().ok());
     let seconds = |name: &str| {
-        lines().flat_map(|line| line.split(',')).find_map(|one| one.trim().strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+        lines()
+            .flat_map(|line| line.split(','))
+            .find_map(|one| one.trim().strip_prefix(name)?.strip_prefix('=')?.parse().ok())
     };
     seconds("s-maxage").or_else(|| seconds("max-age")).map(Duration::from_secs)
 }

@@ -37,14 +37,22 @@ impl Encoding {
     /// the same.
     pub(crate) fn accepted(headers: &HeaderMap) -> Option<Self> {
         let (mut brotli, mut gzip, mut any) = (None, None, None);
-        let lines = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|line| line.to_str().ok());
+        let lines =
+            headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|line| line.to_str().ok());
         for one in lines.flat_map(|line| line.split(',')) {
             let (name, parameters) = one.split_once(';').unwrap_or((one, ""));
-            let quality = parameters.trim().strip_prefix("q=").map_or(Some(1.0), |q| q.trim().parse::<f32>().ok());
+            let quality = parameters
+                .trim()
+                .strip_prefix("q=")
+                .map_or(Some(1.0), |q| q.trim().parse::<f32>().ok());
             let quality = quality.unwrap_or(0.0);
             let slot = match name.trim() {
                 name if name.eq_ignore_ascii_case("br") => &mut brotli,
-                name if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") => &mut gzip,
+                name if name.eq_ignore_ascii_case("gzip")
+                    || name.eq_ignore_ascii_case("x-gzip") =>
+                {
+                    &mut gzip
+                }
                 "*" => &mut any,
                 _ => continue,
             };
@@ -68,7 +76,10 @@ pub(crate) fn is_worthwhile(headers: &HeaderMap, length: Option<u64>) -> bool {
         && !headers.contains_key(header::CONTENT_ENCODING)
         && !headers.contains_key(header::CONTENT_RANGE)
         && !names(headers, header::CACHE_CONTROL, "no-transform")
-        && headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(is_compressible)
+        && headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok())
+            .is_some_and(is_compressible)
 }
 
 fn is_compressible(kind: &str) -> bool {
@@ -77,7 +88,13 @@ fn is_compressible(kind: &str) -> bool {
     (kind.starts_with("text/") && kind != "text/event-stream")
         || kind.ends_with("json")
         || kind.ends_with("xml")
-        || matches!(kind, "application/javascript" | "application/wasm" | "application/manifest+json" | "font/ttf")
+        || matches!(
+            kind,
+            "application/javascript"
+                | "application/wasm"
+                | "application/manifest+json"
+                | "font/ttf"
+        )
 }
 
 /// Whether one of a header's comma-separated words is `word`.
@@ -121,8 +138,12 @@ pub(crate) fn weak(tag: &HeaderValue) -> Option<HeaderValue> {
 }
 
 /// Compresses an answer if its client takes that and it gains by it.
-pub(crate) async fn perhaps(response: Response<Body>, accepted: Option<Encoding>) -> Response<Body> {
-    static VARY: LazyLock<HeaderValue> = LazyLock::new(|| HeaderValue::from_static("accept-encoding"));
+pub(crate) async fn perhaps(
+    response: Response<Body>,
+    accepted: Option<Encoding>,
+) -> Response<Body> {
+    static VARY: LazyLock<HeaderValue> =
+        LazyLock::new(|| HeaderValue::from_static("accept-encoding"));
     let Some(encoding) = accepted else { return response };
     if !is_worthwhile(response.headers(), response.body().size_hint().exact()) {
         return response;

@@ -35,7 +35,8 @@ impl Connection {
         if !self.behind_proxy {
             return (self.peer, self.limiter.clone());
         }
-        let address = edge::client_address(self.peer, headers, |proxy| self.shared.settings.trusts(proxy));
+        let address =
+            edge::client_address(self.peer, headers, |proxy| self.shared.settings.trusts(proxy));
         (address, self.shared.limits.of_address(address))
     }
 }

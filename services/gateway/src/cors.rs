@@ -10,8 +10,9 @@ use crate::settings;
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
     "authorization, content-type, idempotency-key, if-match, if-none-match, range, traceparent, x-request-id",
 );
-const EXPOSED_HEADERS: HeaderValue =
-    HeaderValue::from_static("age, etag, link, location, retry-after, traceparent, x-cache, x-request-id");
+const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
+    "age, etag, link, location, retry-after, traceparent, x-cache, x-request-id",
+);
 
 /// Which origins may do what.
 pub(crate) struct Cors {
@@ -24,7 +25,10 @@ pub(crate) struct Cors {
 impl Cors {
     pub(crate) fn new(settings: &settings::Cors) -> Self {
         let any = settings.origins.iter().any(|origin| origin == "*");
-        let origins = settings.origins.iter().filter_map(|o| HeaderValue::from_str(o.trim_end_matches('/')).ok());
+        let origins = settings
+            .origins
+            .iter()
+            .filter_map(|o| HeaderValue::from_str(o.trim_end_matches('/')).ok());
         Self {
             any,
             origins: origins.collect(),
@@ -47,12 +51,15 @@ impl Cors {
         if !self.any {
             headers.append(header::VARY, HeaderValue::from_static("origin"));
         }
-        let Some(origin) = origin.filter(|origin| self.any || self.origins.contains(origin)) else { return };
+        let Some(origin) = origin.filter(|origin| self.any || self.origins.contains(origin)) else {
+            return;
+        };
         let origin = if self.any { HeaderValue::from_static("*") } else { origin.clone() };
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
         if self.credentials {
-            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+            headers
+                .insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
         }
     }
 

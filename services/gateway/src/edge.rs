@@ -8,8 +8,8 @@
 use std::net::IpAddr;
 
 use auth::{AuthError, Verified};
-use http::header::{self, HeaderMap, HeaderValue};
 use http::Method;
+use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use rest::Problem;
 
@@ -41,7 +41,9 @@ impl<'a> Cookies<'a> {
             return cookies;
         }
         let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-        for (name, value) in lines.flat_map(|line| line.split(';')).filter_map(|one| one.split_once('=')) {
+        for (name, value) in
+            lines.flat_map(|line| line.split(';')).filter_map(|one| one.split_once('='))
+        {
             let value = value.trim().trim_matches('"');
             match name.trim() {
                 _ if value.is_empty() => {}
@@ -75,7 +77,11 @@ impl<'a> Token<'a> {
 
 /// The token that counts. `Authorization` with another scheme, or with none, is a token that no
 /// key verifies.
-pub(crate) fn token<'a>(head: &Head, headers: &'a HeaderMap, cookies: &Cookies<'a>) -> Option<Token<'a>> {
+pub(crate) fn token<'a>(
+    head: &Head,
+    headers: &'a HeaderMap,
+    cookies: &Cookies<'a>,
+) -> Option<Token<'a>> {
     if head.authorization {
         return Some(Token { text: bearer(headers).unwrap_or_default(), from_cookie: false });
     }
@@ -156,8 +162,11 @@ pub(crate) fn drop_own_cookies(headers: &mut HeaderMap) {
         return;
     }
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let is_own = |one: &&str| matches!(one.split('=').next().unwrap_or_default().trim(), ACCESS | REFRESH | FRESH);
-    let left: Vec<&str> = lines.flat_map(|line| line.split(';')).filter(|one| !is_own(one)).map(str::trim).collect();
+    let is_own = |one: &&str| {
+        matches!(one.split('=').next().unwrap_or_default().trim(), ACCESS | REFRESH | FRESH)
+    };
+    let left: Vec<&str> =
+        lines.flat_map(|line| line.split(';')).filter(|one| !is_own(one)).map(str::trim).collect();
     let left = HeaderValue::try_from(left.join("; "));
     headers.remove(header::COOKIE);
     if let Ok(left) = left
@@ -178,7 +187,9 @@ fn is_own(origin: &HeaderValue, request: &Parts) -> bool {
     match (origin, host) {
         (Some((scheme, origin)), Some(host)) => {
             let port = if scheme == "https" { ":443" } else { ":80" };
-            let bare = |authority: &str| authority.strip_suffix(port).unwrap_or(authority).to_ascii_lowercase();
+            let bare = |authority: &str| {
+                authority.strip_suffix(port).unwrap_or(authority).to_ascii_lowercase()
+            };
             bare(origin) == bare(host)
         }
         _ => false,
@@ -187,7 +198,11 @@ fn is_own(origin: &HeaderValue, request: &Parts) -> bool {
 
 /// The client's address: the peer's, or what a trusted proxy says of it. Of a list the last entry
 /// that no trusted proxy wrote counts; those before it are the client's own claim.
-pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: impl Fn(IpAddr) -> bool) -> IpAddr {
+pub(crate) fn client_address(
+    peer: IpAddr,
+    headers: &HeaderMap,
+    trusted: impl Fn(IpAddr) -> bool,
+) -> IpAddr {
     if !trusted(peer) {
         return peer;
     }

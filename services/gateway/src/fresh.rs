@@ -44,9 +44,13 @@ impl Freshness {
             keep,
             began: Instant::now(),
             last: AtomicU64::new(0),
-            writers: Cache::builder().max_capacity(REMEMBERED).time_to_live(keep.max(Duration::from_millis(1))).build(),
+            writers: Cache::builder()
+                .max_capacity(REMEMBERED)
+                .time_to_live(keep.max(Duration::from_millis(1)))
+                .build(),
             // Digits and the text above are legal in a header.
-            cookie: HeaderValue::try_from(cookie).unwrap_or_else(|_| HeaderValue::from_static("fresh=1; Max-Age=2")),
+            cookie: HeaderValue::try_from(cookie)
+                .unwrap_or_else(|_| HeaderValue::from_static("fresh=1; Max-Age=2")),
         }
     }
 
@@ -65,7 +69,8 @@ impl Freshness {
     pub(crate) fn is_fresh(&self, writer: Writer, now: Instant) -> bool {
         // Most of the time nobody has, and then nothing is looked up.
         let last = self.last.load(Relaxed);
-        let lately = last != 0 && u128::from(self.millis(now).saturating_sub(last)) <= self.keep.as_millis();
+        let lately =
+            last != 0 && u128::from(self.millis(now).saturating_sub(last)) <= self.keep.as_millis();
         lately && self.writers.get(&writer).is_some_and(|until| now < until)
     }
 

@@ -53,7 +53,8 @@ impl Head {
     /// Looks through the headers.
     pub(crate) fn of(request: &Parts) -> Self {
         let target = request.uri.path_and_query().map_or(1, |p| p.as_str().len());
-        let mut head = Self { bytes: request.method.as_str().len() + target + 12, ..Self::default() };
+        let mut head =
+            Self { bytes: request.method.as_str().len() + target + 12, ..Self::default() };
         for (name, value) in &request.headers {
             head.bytes += name.as_str().len() + value.len() + 4;
             match *name {
@@ -69,14 +70,24 @@ impl Head {
                 header::TRANSFER_ENCODING => head.framed = true,
                 header::CONNECTION => head.connection = true,
                 header::UPGRADE => head.upgrade = true,
-                header::TE | header::TRAILER | header::PROXY_AUTHORIZATION | header::PROXY_AUTHENTICATE => head.hop = true,
-                header::IF_NONE_MATCH | header::IF_MODIFIED_SINCE | header::IF_MATCH | header::IF_UNMODIFIED_SINCE => {
+                header::TE
+                | header::TRAILER
+                | header::PROXY_AUTHORIZATION
+                | header::PROXY_AUTHENTICATE => head.hop = true,
+                header::IF_NONE_MATCH
+                | header::IF_MODIFIED_SINCE
+                | header::IF_MATCH
+                | header::IF_UNMODIFIED_SINCE => {
                     head.conditional = true;
                 }
                 header::RANGE | header::IF_RANGE => head.range = true,
                 header::FORWARDED => head.forwarded = true,
                 // Known by a name of their own: what is left has its name as text.
-                header::ACCEPT | header::ACCEPT_LANGUAGE | header::USER_AGENT | header::CONTENT_TYPE | header::REFERER => {}
+                header::ACCEPT
+                | header::ACCEPT_LANGUAGE
+                | header::USER_AGENT
+                | header::CONTENT_TYPE
+                | header::REFERER => {}
                 _ => head.look_at_name(name.as_str()),
             }
         }
@@ -89,7 +100,9 @@ impl Head {
             "traceparent" => self.traceparent = true,
             "grpc-timeout" => self.forged = true,
             "keep-alive" | "proxy-connection" => self.hop = true,
-            "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto" | "x-real-ip" => self.forwarded = true,
+            "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto" | "x-real-ip" => {
+                self.forwarded = true
+            }
             _ => self.forged |= name.starts_with(INTERNAL),
         }
     }
@@ -102,9 +115,12 @@ impl Head {
     /// Whether the client wants to speak WebSocket from here on (RFC 6455, 4.1).
     pub(crate) fn wants_socket(&self, request: &Parts) -> bool {
         let names = |name: HeaderName, word: &str| {
-            request.headers.get_all(name).iter().filter_map(|v| v.to_str().ok()).any(|v| {
-                v.split(',').any(|one| one.trim().eq_ignore_ascii_case(word))
-            })
+            request
+                .headers
+                .get_all(name)
+                .iter()
+                .filter_map(|v| v.to_str().ok())
+                .any(|v| v.split(',').any(|one| one.trim().eq_ignore_ascii_case(word)))
         };
         self.upgrade
             && self.connection
@@ -143,7 +159,14 @@ impl Head {
             headers.remove(header::UPGRADE);
         }
         if self.hop {
-            for name in [header::TE, header::TRAILER, header::PROXY_AUTHORIZATION, header::PROXY_AUTHENTICATE, KEEP_ALIVE, PROXY_CONNECTION] {
+            for name in [
+                header::TE,
+                header::TRAILER,
+                header::PROXY_AUTHORIZATION,
+                header::PROXY_AUTHENTICATE,
+                KEEP_ALIVE,
+                PROXY_CONNECTION,
+            ] {
                 headers.remove(name);
             }
         }
@@ -151,7 +174,9 @@ impl Head {
             headers.remove(header::TRANSFER_ENCODING);
         }
         if self.forwarded && !trusted_proxy {
-            for name in [header::FORWARDED, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP] {
+            for name in
+                [header::FORWARDED, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP]
+            {
                 headers.remove(name);
             }
         }
@@ -164,8 +189,13 @@ impl Head {
 /// The headers that `Connection` declares to be for this hop (RFC 9110, 7.6.1), if they are not
 /// ones that decide how the request is understood.
 fn remove_named_by_connection(headers: &mut HeaderMap) {
-    const STAYS: [HeaderName; 5] =
-        [header::HOST, header::AUTHORIZATION, header::COOKIE, header::CONTENT_TYPE, header::CONTENT_LENGTH];
+    const STAYS: [HeaderName; 5] = [
+        header::HOST,
+        header::AUTHORIZATION,
+        header::COOKIE,
+        header::CONTENT_TYPE,
+        header::CONTENT_LENGTH,
+    ];
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -195,8 +225,16 @@ pub(crate) fn clean_response(headers: &mut HeaderMap) {
     let (mut hop, mut internal) = (false, false);
     for name in headers.keys() {
         match *name {
-            header::CONNECTION | header::TRANSFER_ENCODING | header::UPGRADE | header::TE | header::TRAILER => hop = true,
-            header::CONTENT_TYPE | header::CONTENT_LENGTH | header::DATE | header::ETAG | header::SERVER => {}
+            header::CONNECTION
+            | header::TRANSFER_ENCODING
+            | header::UPGRADE
+            | header::TE
+            | header::TRAILER => hop = true,
+            header::CONTENT_TYPE
+            | header::CONTENT_LENGTH
+            | header::DATE
+            | header::ETAG
+            | header::SERVER => {}
             _ => {
                 let name = name.as_str();
                 hop |= matches!(name, "keep-alive" | "proxy-connection");
@@ -205,7 +243,15 @@ pub(crate) fn clean_response(headers: &mut HeaderMap) {
         }
     }
     if hop {
-        for name in [header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE, header::TE, header::TRAILER, KEEP_ALIVE, PROXY_CONNECTION] {
+        for name in [
+            header::CONNECTION,
+            header::TRANSFER_ENCODING,
+            header::UPGRADE,
+            header::TE,
+            header::TRAILER,
+            KEEP_ALIVE,
+            PROXY_CONNECTION,
+        ] {
             headers.remove(name);
         }
     }

@@ -38,7 +38,12 @@ pub(crate) struct Keys {
 
 impl Keys {
     pub(crate) fn new(accounts: Channel) -> Self {
-        Self { verifier: Verifier::new(), accounts, known: AtomicBool::new(false), last_fetch: Mutex::default() }
+        Self {
+            verifier: Verifier::new(),
+            accounts,
+            known: AtomicBool::new(false),
+            last_fetch: Mutex::default(),
+        }
     }
 
     /// Whether keys were fetched.
@@ -97,7 +102,8 @@ impl Keys {
 
     async fn ask(&self) -> Option<serde_json::Value> {
         let request = Request::get("/.well-known/jwks.json").body(Body::empty()).ok()?;
-        let answer = self.accounts.send(request).await.ok().filter(|answer| answer.status().is_success())?;
+        let answer =
+            self.accounts.send(request).await.ok().filter(|answer| answer.status().is_success())?;
         let bytes = Limited::new(answer.into_body(), LARGEST).collect().await.ok()?.to_bytes();
         serde_json::from_slice(&bytes).ok()
     }

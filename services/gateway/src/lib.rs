@@ -87,7 +87,13 @@ pub struct Gateway {
 ///
 /// # Errors
 /// A table, certificate or key that cannot be used.
-pub fn build(mesh: Mesh, log: Log, settings: Settings, openapi: String, tasks: &Tasks) -> Result<Gateway, BuildError> {
+pub fn build(
+    mesh: Mesh,
+    log: Log,
+    settings: Settings,
+    openapi: String,
+    tasks: &Tasks,
+) -> Result<Gateway, BuildError> {
     let tls = settings.tls.as_ref().map(tls::acceptor).transpose()?;
     let shared = Arc::new(Shared::new(settings, mesh, openapi)?);
     let (kept, stopping) = (shared.clone(), tasks.stopping());
@@ -96,7 +102,9 @@ pub fn build(mesh: Mesh, log: Log, settings: Settings, openapi: String, tasks: &
         async move { shared.keys.keep(stopping).await }
     });
     let (followed, stopping) = (shared.clone(), tasks.stopping());
-    tasks.spawn_loop("gateway events", move || live::follow(followed.clone(), log.clone(), stopping.clone()));
+    tasks.spawn_loop("gateway events", move || {
+        live::follow(followed.clone(), log.clone(), stopping.clone())
+    });
     Ok(Gateway { shared, tls })
 }
 

@@ -59,7 +59,11 @@ impl Limits {
     /// The limiter of an address, to be kept with its connection; `None` when there is no limit.
     pub(crate) fn of_address(&self, address: IpAddr) -> Option<Limiter> {
         let quota = self.per_address?;
-        Some(self.addresses.get_with(subscriber(address), || Arc::new(DefaultDirectRateLimiter::direct(quota))))
+        Some(
+            self.addresses.get_with(subscriber(address), || {
+                Arc::new(DefaultDirectRateLimiter::direct(quota))
+            }),
+        )
     }
 
     /// Counts a request of an account.
@@ -68,7 +72,9 @@ impl Limits {
     /// 429 when there were too many.
     pub(crate) fn check_account(&self, account: UserId) -> Result<(), Problem> {
         let Some(quota) = self.per_account else { return Ok(()) };
-        check(&self.accounts.get_with(account, || Arc::new(DefaultDirectRateLimiter::direct(quota))))
+        check(
+            &self.accounts.get_with(account, || Arc::new(DefaultDirectRateLimiter::direct(quota))),
+        )
     }
 
     /// Takes the place of a sign-up from an address; given back unless it is kept.
@@ -173,7 +179,14 @@ mod tests {
         }
         let under_way = limits.sign_up(address(1)).expect("the first");
         limits.sign_up(address(1)).expect("the second").keep();
-        assert_eq!(limits.sign_up(address(1)).map(SignUp::keep).expect_err("those under way count").status(), 429);
+        assert_eq!(
+            limits
+                .sign_up(address(1))
+                .map(SignUp::keep)
+                .expect_err("those under way count")
+                .status(),
+            429
+        );
         under_way.keep();
         assert!(limits.sign_up(address(1)).is_err());
         limits.sign_up(address(2)).expect("another address").keep();

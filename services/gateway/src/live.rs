@@ -58,7 +58,8 @@ async fn last(log: &Log) -> Result<Option<Recorded>, data::DataError> {
 }
 
 fn now_less(back: Duration) -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(back);
+    let since =
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(back);
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 

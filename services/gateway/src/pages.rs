@@ -30,13 +30,19 @@ impl Document {
 }
 
 /// The answer of a page.
-pub(crate) async fn answer(shared: &Shared, page: Page, head: &Head, parts: &Parts) -> Response<Outbound> {
+pub(crate) async fn answer(
+    shared: &Shared,
+    page: Page,
+    head: &Head,
+    parts: &Parts,
+) -> Response<Outbound> {
     match page {
         Page::Healthz => json(StatusCode::OK, &Health { status: "ok", waiting_for: Vec::new() }),
         Page::Readyz => readyz(shared),
         Page::Status => json(StatusCode::OK, &status(shared)),
         Page::OpenApi => {
-            let mut response = shared.openapi.0.answer(&parts.method, head, &parts.headers, true).await;
+            let mut response =
+                shared.openapi.0.answer(&parts.method, head, &parts.headers, true).await;
             for name in [header::AGE, header::HeaderName::from_static("x-cache")] {
                 response.headers_mut().remove(name);
             }
@@ -57,7 +63,8 @@ fn readyz(shared: &Shared) -> Response<Outbound> {
     if waiting_for.is_empty() {
         return json(StatusCode::OK, &Health { status: "ready", waiting_for });
     }
-    let mut response = json(StatusCode::SERVICE_UNAVAILABLE, &Health { status: "not ready", waiting_for });
+    let mut response =
+        json(StatusCode::SERVICE_UNAVAILABLE, &Health { status: "not ready", waiting_for });
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
@@ -75,7 +82,11 @@ struct Status {
 fn status(shared: &Shared) -> Status {
     let services = shared.mesh.instances();
     let works = |view: &ServiceView| {
-        view.local || view.instances.iter().any(|i| i.healthy && matches!(i.circuit, Circuit::Closed | Circuit::HalfOpen))
+        view.local
+            || view
+                .instances
+                .iter()
+                .any(|i| i.healthy && matches!(i.circuit, Circuit::Closed | Circuit::HalfOpen))
     };
     let all = services.iter().all(works);
     Status {

@@ -41,7 +41,10 @@ const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 const MISS: HeaderValue = HeaderValue::from_static("miss");
 
 /// Answers one request.
-pub(crate) async fn serve(connection: Arc<Connection>, request: Request<Incoming>) -> Result<Response<Outbound>, Infallible> {
+pub(crate) async fn serve(
+    connection: Arc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<Outbound>, Infallible> {
     let began = Instant::now();
     let place = InFlight::begin(&connection.wire);
     let (parts, body) = request.into_parts();
@@ -62,7 +65,9 @@ pub(crate) async fn serve(connection: Arc<Connection>, request: Request<Incoming
             let mut response = answer::problem(problem, &ids).await;
             sockets::name_the_protocol(&mut response);
             if response.status() == StatusCode::PAYLOAD_TOO_LARGE && version < Version::HTTP_2 {
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                response
+                    .headers_mut()
+                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             response
         }
@@ -95,7 +100,12 @@ impl Visit<'_> {
         Err(Problem::not_found("there is nothing here"))
     }
 
-    async fn of(&self, row: &Compiled, parts: Parts, body: Incoming) -> Result<Response<Outbound>, Problem> {
+    async fn of(
+        &self,
+        row: &Compiled,
+        parts: Parts,
+        body: Incoming,
+    ) -> Result<Response<Outbound>, Problem> {
         let shared = &self.connection.shared;
         let admitted = self.admit(row, &parts, &body);
         if admitted.is_err() {
@@ -118,7 +128,8 @@ impl Visit<'_> {
         if let Some(limiter) = &limiter {
             limits::check(limiter).inspect_err(|_| self.leave_unread(&body))?;
         }
-        let writer = caller.as_ref().map_or(Writer::Address(address), |c| Writer::Account(c.principal.user));
+        let writer =
+            caller.as_ref().map_or(Writer::Address(address), |c| Writer::Account(c.principal.user));
         let context = Context {
             request_id: self.ids.request.clone(),
             trace: self.ids.trace,
@@ -133,7 +144,8 @@ impl Visit<'_> {
         if let Some((cache, rule)) = self.cacheable(row, &parts, &context) {
             return self.cached(cache, rule, row, (service, channel), context, parts).await;
         }
-        let signing_up = if row.signs_up { shared.limits.sign_up(address)? } else { SignUp::default() };
+        let signing_up =
+            if row.signs_up { shared.limits.sign_up(address)? } else { SignUp::default() };
         let writes = !Methods::is_safe(&parts.method);
         let accepted = self.accepted(&parts);
         let response = self.forward(row, channel, context, parts, body).await?;
@@ -142,7 +154,8 @@ impl Visit<'_> {
             signing_up.keep();
         }
         let mut response = compress::perhaps(response, accepted).await;
-        if writes && response.status().is_success()
+        if writes
+            && response.status().is_success()
             && let Some(cookie) = shared.freshness.wrote(writer)
         {
             response.headers_mut().append(header::SET_COOKIE, cookie);
@@ -167,24 +180,40 @@ impl Visit<'_> {
             measure::refused("length");
             return Err(forward::too_long(row));
         }
-        let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = parts
+            .headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok())
+            .unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim();
-        if !row.types.is_empty() && !row.types.iter().any(|known| known.eq_ignore_ascii_case(kind)) {
+        if !row.types.is_empty() && !row.types.iter().any(|known| known.eq_ignore_ascii_case(kind))
+        {
             measure::refused("type");
-            return Err(Problem::unsupported_type(format!("the body must be {}", row.types.join(" or "))));
+            return Err(Problem::unsupported_type(format!(
+                "the body must be {}",
+                row.types.join(" or ")
+            )));
         }
         Ok(())
     }
 
     /// Who asks, and whether their cookie says that they wrote a moment ago.
-    async fn identify(&self, row: &Compiled, parts: &Parts) -> Result<(Option<Verified>, bool), Problem> {
+    async fn identify(
+        &self,
+        row: &Compiled,
+        parts: &Parts,
+    ) -> Result<(Option<Verified>, bool), Problem> {
         let shared = &self.connection.shared;
         if !self.head.authorization && !self.head.cookie {
             return Ok((None, false));
         }
         let cookies = Cookies::of(self.head, &parts.headers);
-        edge::check_origin(self.head, parts, &cookies, row.socket, |origin| shared.cors.trusts_with_cookies(origin))?;
-        let Some(token) = edge::token(self.head, &parts.headers, &cookies) else { return Ok((None, cookies.fresh)) };
+        edge::check_origin(self.head, parts, &cookies, row.socket, |origin| {
+            shared.cors.trusts_with_cookies(origin)
+        })?;
+        let Some(token) = edge::token(self.head, &parts.headers, &cookies) else {
+            return Ok((None, cookies.fresh));
+        };
         let caller = edge::caller(&shared.keys, token, &parts.method, row.stale_tokens).await?;
         if let Some(caller) = &caller {
             shared.limits.check_account(caller.principal.user)?;
@@ -206,8 +235,10 @@ impl Visit<'_> {
         }
         let keys = &self.connection.shared.keys;
         let cookies = Cookies::of(self.head, &parts.headers);
-        let token = edge::token(self.head, &parts.headers, &cookies).map(|token| token.text().to_owned());
-        let still_valid = move || token.as_deref().is_some_and(|token| keys.verifier.verify(token).is_ok());
+        let token =
+            edge::token(self.head, &parts.headers, &cookies).map(|token| token.text().to_owned());
+        let still_valid =
+            move || token.as_deref().is_some_and(|token| keys.verifier.verify(token).is_ok());
         let ask = sockets::Ask { channel, context, caller, still_valid: &still_valid };
         let response = sockets::open(self.connection, self.head, parts, ask).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -217,7 +248,12 @@ impl Visit<'_> {
     }
 
     /// The cache and the rule, if this request may be answered by what others asked for.
-    fn cacheable<'r>(&'r self, row: &'r Compiled, parts: &Parts, context: &Context) -> Option<(&'r ResponseCache, &'r CacheRule)> {
+    fn cacheable<'r>(
+        &'r self,
+        row: &'r Compiled,
+        parts: &Parts,
+        context: &Context,
+    ) -> Option<(&'r ResponseCache, &'r CacheRule)> {
         let rule = row.cache.as_ref()?;
         let cache = self.connection.shared.cache.as_ref()?;
         let read = matches!(parts.method, Method::GET | Method::HEAD) && !self.head.range;
@@ -238,7 +274,9 @@ impl Visit<'_> {
         let found = cache.find(&key);
         row.meters.looked_up(matches!(found, Found::Hit(_)));
         let landing = match found {
-            Found::Hit(entry) => return Ok(entry.answer(&parts.method, self.head, &parts.headers, true).await),
+            Found::Hit(entry) => {
+                return Ok(entry.answer(&parts.method, self.head, &parts.headers, true).await);
+            }
             Found::Pass => Landing::Alone,
             Found::Miss(Flight::Follow(follow)) => wait(follow).await,
             Found::Miss(Flight::Lead(lead)) => {
@@ -251,7 +289,9 @@ impl Visit<'_> {
             }
         };
         match landing {
-            Landing::Shared(entry) => Ok(entry.answer(&parts.method, self.head, &parts.headers, false).await),
+            Landing::Shared(entry) => {
+                Ok(entry.answer(&parts.method, self.head, &parts.headers, false).await)
+            }
             Landing::Failed(error) => Err(answer::undelivered(&error)),
             Landing::Alone => {
                 let request = forward::anonymous(&parts);
@@ -278,7 +318,11 @@ impl Visit<'_> {
     }
 
     fn accepted(&self, parts: &Parts) -> Option<Encoding> {
-        if self.head.accept_encoding && parts.method != Method::HEAD { Encoding::accepted(&parts.headers) } else { None }
+        if self.head.accept_encoding && parts.method != Method::HEAD {
+            Encoding::accepted(&parts.headers)
+        } else {
+            None
+        }
     }
 
     fn leave_unread(&self, body: &Incoming) {
@@ -294,7 +338,11 @@ fn key<'a>(rule: &CacheRule, parts: &'a Parts) -> Cow<'a, str> {
     if !rule.by_accept {
         return target.into();
     }
-    let accept = parts.headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let accept = parts
+        .headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .unwrap_or_default();
     format!("{target}\n{accept}").into()
 }
 

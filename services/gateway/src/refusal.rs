@@ -26,10 +26,13 @@ pub(crate) fn in_place_of(bare: &[u8]) -> Bytes {
     measure::refused("malformed");
     let status = bare.get(9..12).and_then(|digits| StatusCode::from_bytes(digits).ok());
     let problem = match status {
-        Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE) => {
-            Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request's headers are too large")
+        Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE) => Problem::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "the request's headers are too large",
+        ),
+        Some(StatusCode::URI_TOO_LONG) => {
+            Problem::new(StatusCode::URI_TOO_LONG, "the request's path is too long")
         }
-        Some(StatusCode::URI_TOO_LONG) => Problem::new(StatusCode::URI_TOO_LONG, "the request's path is too long"),
         _ => Problem::bad_request("the request is not HTTP"),
     };
     write(&problem, None)
@@ -80,7 +83,10 @@ mod tests {
     fn the_replacement_is_the_contracts() {
         let text = String::from_utf8_lossy(&in_place_of(BARE)).into_owned();
         assert!(text.starts_with("HTTP/1.1 431 "), "{text}");
-        assert!(text.contains("\"message\":\"failure\"") && text.contains("connection: close"), "{text}");
+        assert!(
+            text.contains("\"message\":\"failure\"") && text.contains("connection: close"),
+            "{text}"
+        );
         let (head, body) = text.split_once("\r\n\r\n").expect("head and body");
         assert!(head.contains(&format!("content-length: {}", body.len())), "{text}");
     }

@@ -174,7 +174,16 @@ mod tests {
     #[test]
     fn what_is_private_or_unknown_has_no_row() {
         let table = table("").unwrap();
-        for path in ["/", "/metrics", "/service", "/services", "/ticket", "/palettes/", "/palettes/7/x", "/popularity.v1.Popularity/Like"] {
+        for path in [
+            "/",
+            "/metrics",
+            "/service",
+            "/services",
+            "/ticket",
+            "/palettes/",
+            "/palettes/7/x",
+            "/popularity.v1.Popularity/Like",
+        ] {
             assert_eq!(service(&table, path), None, "{path}");
         }
     }
@@ -205,7 +214,10 @@ mod tests {
             ("[[route]]\npath = '/a/{'\nservice = 'x'", "/a/{"),
             ("[[route]]\npath = '/a'\nservice = 'x'\nmethods = ['G T']", "G T"),
             ("[[route]]\npath = '/a'\nservice = 'x'\npolicy = 'best'", "best"),
-            ("[[route]]\npath = '/a'\nservice = 'x'\ncache = { ms = 1, tags = ['t:{id}'] }", "{id}"),
+            (
+                "[[route]]\npath = '/a'\nservice = 'x'\ncache = { ms = 1, tags = ['t:{id}'] }",
+                "{id}",
+            ),
             ("[[route]]\npath = '/healthz'\nservice = 'x'", "/healthz"),
         ] {
             let error = table(row).map(|_| ()).unwrap_err().to_string();

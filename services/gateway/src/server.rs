@@ -37,9 +37,15 @@ const STREAMS: u32 = 256;
 const PING_EVERY: Duration = Duration::from_secs(20);
 
 /// Serves connections until `stop`, then lets what runs finish.
-pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener, tls: Option<TlsAcceptor>, stop: CancellationToken) {
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    stop: CancellationToken,
+) {
     let connections = TaskTracker::new();
-    let server = Arc::new(Server { shared, tls, draining: Arc::default(), http1: http1(), http2: http2() });
+    let server =
+        Arc::new(Server { shared, tls, draining: Arc::default(), http1: http1(), http2: http2() });
     let watch = server.shared.watch.clone();
     let watching = tokio::spawn(async move { watch.run().await });
     loop {
@@ -105,7 +111,8 @@ impl Server {
             Some(tls) => match tokio::time::timeout(HANDSHAKE_WITHIN, tls.accept(stream)).await {
                 Ok(Ok(stream)) => {
                     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                    self.serve(stream, peer, if http2 { Mode::Http2 } else { Mode::Http1 }, true).await;
+                    self.serve(stream, peer, if http2 { Mode::Http2 } else { Mode::Http1 }, true)
+                        .await;
                 }
                 Ok(Err(error)) => tracing::debug!(%error, "no TLS"),
                 Err(_) => measure::cut_off("handshake"),
@@ -126,8 +133,14 @@ impl Server {
         let draining = self.draining.clone();
         // On a task of its own, which the watch can end.
         let task = match mode {
-            Mode::Http2 => tokio::spawn(until_drained(self.http2.serve_connection(transport, service), draining)),
-            _ => tokio::spawn(until_drained(self.http1.serve_connection(transport, service).with_upgrades(), draining)),
+            Mode::Http2 => tokio::spawn(until_drained(
+                self.http2.serve_connection(transport, service),
+                draining,
+            )),
+            _ => tokio::spawn(until_drained(
+                self.http1.serve_connection(transport, service).with_upgrades(),
+                draining,
+            )),
         };
         let _watched = self.shared.watch.over(wire, task.abort_handle());
         match task.await {

@@ -221,6 +221,9 @@ mod tests {
         let mut settings = Settings::default();
         settings.trusted_proxies.push(network("10.0.0.0/8"));
         let shown = toml::to_string(&settings).unwrap();
-        assert_eq!(toml::from_str::<Settings>(&shown).unwrap().trusted_proxies, settings.trusted_proxies);
+        assert_eq!(
+            toml::from_str::<Settings>(&shown).unwrap().trusted_proxies,
+            settings.trusted_proxies
+        );
     }
 }

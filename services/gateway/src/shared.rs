@@ -76,8 +76,13 @@ impl Shared {
             return Vec::new();
         }
         let views = self.mesh.instances();
-        let is_there = |name: &String| views.iter().any(|view| view.service == *name && (view.local || view.instances.iter().any(|i| i.healthy)));
-        let missing: Vec<_> = self.table.services.iter().filter(|name| !is_there(name)).cloned().collect();
+        let is_there = |name: &String| {
+            views.iter().any(|view| {
+                view.service == *name && (view.local || view.instances.iter().any(|i| i.healthy))
+            })
+        };
+        let missing: Vec<_> =
+            self.table.services.iter().filter(|name| !is_there(name)).cloned().collect();
         if missing.is_empty() {
             self.ready.all_seen.store(true, Ordering::Release);
         }

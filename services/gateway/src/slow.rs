@@ -63,13 +63,18 @@ struct Window {
 
 impl Watch {
     pub(crate) fn new(settings: &Settings) -> Self {
-        let ticks = |ms: u64| u32::try_from(Duration::from_millis(ms).as_millis() / SWEEP.as_millis()).unwrap_or(u32::MAX).max(1);
+        let ticks = |ms: u64| {
+            u32::try_from(Duration::from_millis(ms).as_millis() / SWEEP.as_millis())
+                .unwrap_or(u32::MAX)
+                .max(1)
+        };
         let patience = Patience {
             head: ticks(settings.header_timeout_ms),
             idle: ticks(settings.idle_timeout_ms),
             stall: ticks(settings.stall_timeout_ms),
             linger: ticks(u64::try_from(LINGER.as_millis()).unwrap_or(u64::MAX)),
-            stall_bytes: settings.min_bytes_per_second.saturating_mul(settings.stall_timeout_ms) / 1000,
+            stall_bytes: settings.min_bytes_per_second.saturating_mul(settings.stall_timeout_ms)
+                / 1000,
         };
         Self { ticks: Arc::default(), patience, next: AtomicU64::new(0), watched: Mutex::default() }
     }
@@ -96,7 +101,9 @@ impl Watch {
     fn sweep(&self) {
         let now = self.ticks.now();
         for watched in self.lock().values_mut() {
-            if let Some(why) = verdict(&watched.wire.read(), &mut watched.progress, now, &self.patience) {
+            if let Some(why) =
+                verdict(&watched.wire.read(), &mut watched.progress, now, &self.patience)
+            {
                 measure::cut_off(why);
                 watched.task.abort();
             }
@@ -122,14 +129,21 @@ impl Drop for Guard {
 }
 
 /// Why a connection is to be cut off, if it is.
-fn verdict(seen: &Reading, progress: &mut Progress, now: u32, patience: &Patience) -> Option<&'static str> {
+fn verdict(
+    seen: &Reading,
+    progress: &mut Progress,
+    now: u32,
+    patience: &Patience,
+) -> Option<&'static str> {
     let past = |since: u32, patience: u32| since != 0 && now.saturating_sub(since) > patience;
     match seen.mode {
         // Whoever writes to sockets watches them.
         Mode::Socket => return None,
         Mode::Linger => return past(seen.idle_since, patience.linger).then_some("linger"),
         Mode::Http1 if !seen.busy && past(seen.head_since, patience.head) => return Some("head"),
-        Mode::Http1 | Mode::Http2 if !seen.busy && past(seen.idle_since, patience.idle) => return Some("idle"),
+        Mode::Http1 | Mode::Http2 if !seen.busy && past(seen.idle_since, patience.idle) => {
+            return Some("idle");
+        }
         Mode::Http1 | Mode::Http2 => {}
     }
     if progress.body.stalled(seen.body_awaited, seen.received, now, patience) {
@@ -162,7 +176,8 @@ impl Window {
 mod tests {
     use super::*;
 
-    const PATIENCE: Patience = Patience { head: 4, idle: 10, stall: 8, linger: 2, stall_bytes: 100 };
+    const PATIENCE: Patience =
+        Patience { head: 4, idle: 10, stall: 8, linger: 2, stall_bytes: 100 };
 
     fn idle() -> Reading {
         Reading {
@@ -180,7 +195,8 @@ mod tests {
     /// The first tick at which the connection is cut off, and why.
     fn cut(of: impl Fn(u32) -> Reading) -> Option<(u32, &'static str)> {
         let mut progress = Progress::default();
-        (1..200).find_map(|now| verdict(&of(now), &mut progress, now, &PATIENCE).map(|why| (now, why)))
+        (1..200)
+            .find_map(|now| verdict(&of(now), &mut progress, now, &PATIENCE).map(|why| (now, why)))
     }
 
     #[test]
@@ -197,7 +213,14 @@ mod tests {
 
     #[test]
     fn a_drip_is_not_progress_and_a_steady_stream_is() {
-        let body = |per_tick: u64| move |now: u32| Reading { busy: true, body_awaited: true, received: u64::from(now) * per_tick, ..idle() };
+        let body = |per_tick: u64| {
+            move |now: u32| Reading {
+                busy: true,
+                body_awaited: true,
+                received: u64::from(now) * per_tick,
+                ..idle()
+            }
+        };
         assert!(cut(body(1)).is_some());
         assert_eq!(cut(body(20)), None);
     }

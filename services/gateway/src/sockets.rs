@@ -57,12 +57,16 @@ impl Sockets {
 
     /// Closes the sockets of a session.
     pub(crate) fn close_session(&self, session: &str) {
-        self.close(SESSION_ENDED, |open| open.session.as_ref().is_some_and(|(_, s)| &**s == session));
+        self.close(SESSION_ENDED, |open| {
+            open.session.as_ref().is_some_and(|(_, s)| &**s == session)
+        });
     }
 
     /// Closes the sockets of an account.
     pub(crate) fn close_account(&self, account: UserId) {
-        self.close(SESSION_ENDED, |open| open.session.as_ref().is_some_and(|(user, _)| *user == account));
+        self.close(SESSION_ENDED, |open| {
+            open.session.as_ref().is_some_and(|(user, _)| *user == account)
+        });
     }
 
     /// Tells all sockets to connect again.
@@ -73,7 +77,12 @@ impl Sockets {
 
     fn close(&self, code: u16, which: impl Fn(&Open) -> bool) {
         // Collected first: a connection that ends here takes itself out of the register.
-        let wires: Vec<_> = self.lock().values().filter(|open| which(open)).filter_map(|open| open.wire.upgrade()).collect();
+        let wires: Vec<_> = self
+            .lock()
+            .values()
+            .filter(|open| which(open))
+            .filter_map(|open| open.wire.upgrade())
+            .collect();
         for wire in wires {
             wire.close_socket(code);
         }
@@ -139,7 +148,10 @@ pub(crate) async fn open(
         connection.wire.close_socket(SESSION_ENDED);
     }
     if let Some(upstream) = response.extensions_mut().remove::<OnUpgrade>() {
-        let settings = fanout::RelaySettings { stop: sockets.stop.clone(), ..fanout::RelaySettings::default() };
+        let settings = fanout::RelaySettings {
+            stop: sockets.stop.clone(),
+            ..fanout::RelaySettings::default()
+        };
         tokio::spawn(async move {
             if let (Ok(client), Ok(upstream)) = tokio::join!(client, upstream) {
                 fanout::relay(client, upstream, settings).await;
@@ -152,7 +164,10 @@ pub(crate) async fn open(
 
 /// 426: the path speaks WebSocket, and the request does not ask for it.
 pub(crate) fn needs_upgrade() -> Problem {
-    Problem::new(StatusCode::UPGRADE_REQUIRED, "this path speaks WebSocket: connect with Upgrade: websocket")
+    Problem::new(
+        StatusCode::UPGRADE_REQUIRED,
+        "this path speaks WebSocket: connect with Upgrade: websocket",
+    )
 }
 
 /// What a 426 has to say (RFC 9110, 15.5.22).

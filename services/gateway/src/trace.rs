@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use http::header::HeaderMap;
 use http::HeaderValue;
+use http::header::HeaderMap;
 use telemetry::{Trace, headers};
 
 use crate::head::Head;
@@ -50,17 +50,23 @@ impl Ids {
     /// Takes over what the client sent, or makes it.
     pub(crate) fn of(head: &Head, headers: &HeaderMap) -> Self {
         let sent = if head.request_id { headers.get(&headers::REQUEST_ID) } else { None };
-        let (request, request_header) = match sent.and_then(|value| Some((well_formed(value)?, value))) {
-            Some((id, value)) => (id.into(), value.clone()),
-            None => {
-                let id = new_request_id();
-                let request = id.as_str().into();
-                // Its own digits are legal in a header.
-                (request, HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("")))
-            }
-        };
+        let (request, request_header) =
+            match sent.and_then(|value| Some((well_formed(value)?, value))) {
+                Some((id, value)) => (id.into(), value.clone()),
+                None => {
+                    let id = new_request_id();
+                    let request = id.as_str().into();
+                    // Its own digits are legal in a header.
+                    (
+                        request,
+                        HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("")),
+                    )
+                }
+            };
         let sent = if head.traceparent { headers.get(&headers::TRACEPARENT) } else { None };
-        let trace = sent.and_then(|value| value.to_str().ok()?.parse().ok()).map_or_else(Trace::begin, Trace::child);
+        let trace = sent
+            .and_then(|value| value.to_str().ok()?.parse().ok())
+            .map_or_else(Trace::begin, Trace::child);
         Self { request, request_header, trace }
     }
 }
@@ -86,7 +92,10 @@ mod tests {
 
     #[test]
     fn what_the_client_sent_is_taken_over() {
-        let got = ids(&[("x-request-id", "mine-7"), ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")]);
+        let got = ids(&[
+            ("x-request-id", "mine-7"),
+            ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        ]);
         assert_eq!((&*got.request, got.request_header.as_bytes()), ("mine-7", &b"mine-7"[..]));
         assert_eq!(got.trace.id().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
     }

@@ -4,8 +4,10 @@
 //! The connection's own task writes these few words with plain stores; the watch over slow clients
 //! ([`crate::slow`]) reads them a few times a second. So a request costs no timer.
 
+use std::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
+};
 use std::sync::{Arc, OnceLock};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::task::Waker;
 
 use futures::task::AtomicWaker;

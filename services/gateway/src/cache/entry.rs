@@ -70,12 +70,19 @@ impl Entry {
 
     /// Bytes held, counting the compressed forms as if they were there.
     pub(crate) fn weight(&self) -> usize {
-        let headers: usize = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum();
+        let headers: usize =
+            self.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum();
         headers + if self.compressible { self.body.len() * 3 / 2 } else { self.body.len() }
     }
 
     /// The answer to a `GET` or `HEAD`; `hit`: it was there before this request.
-    pub(crate) async fn answer(&self, method: &Method, head: &Head, headers: &HeaderMap, hit: bool) -> Response<Outbound> {
+    pub(crate) async fn answer(
+        &self,
+        method: &Method,
+        head: &Head,
+        headers: &HeaderMap,
+        hit: bool,
+    ) -> Response<Outbound> {
         let mut response = if head.conditional && self.is_known_to(headers) {
             self.not_modified()
         } else if self.compressible && head.accept_encoding {
@@ -89,7 +96,9 @@ impl Entry {
             *response.body_mut() = Outbound::empty();
         }
         let age = self.stored_at.elapsed().as_secs();
-        response.headers_mut().insert(header::AGE, if age == 0 { HeaderValue::from_static("0") } else { age.into() });
+        response
+            .headers_mut()
+            .insert(header::AGE, if age == 0 { HeaderValue::from_static("0") } else { age.into() });
         response.headers_mut().insert(X_CACHE, if hit { HIT } else { MISS });
         response
     }
@@ -119,7 +128,11 @@ impl Entry {
     fn is_known_to(&self, headers: &HeaderMap) -> bool {
         self.headers.get(header::ETAG).is_some_and(|tag| {
             // The comparison is weak: which form the client holds does not matter.
-            let tag = tag.to_str().ok().and_then(|t| t.strip_prefix("W/")).and_then(|t| HeaderValue::from_str(t).ok());
+            let tag = tag
+                .to_str()
+                .ok()
+                .and_then(|t| t.strip_prefix("W/"))
+                .and_then(|t| HeaderValue::from_str(t).ok());
             let strong = self.headers.get(header::ETAG);
             tag.as_ref().or(strong).is_some_and(|tag| rest::conditional::matches(headers, tag))
         })
@@ -128,7 +141,13 @@ impl Entry {
     fn not_modified(&self) -> Response<Outbound> {
         let mut response = Response::new(Outbound::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-        for name in [header::ETAG, header::CACHE_CONTROL, header::VARY, header::CONTENT_LOCATION, header::EXPIRES] {
+        for name in [
+            header::ETAG,
+            header::CACHE_CONTROL,
+            header::VARY,
+            header::CONTENT_LOCATION,
+            header::EXPIRES,
+        ] {
             if let Some(value) = self.headers.get(&name) {
                 response.headers_mut().insert(name, value.clone());
             }

@@ -30,7 +30,10 @@ impl Tags {
     }
 
     pub(crate) fn is_current(&self, stamp: &Stamp) -> bool {
-        stamp.0.iter().all(|(place, then)| self.0[usize::from(*place)].load(Ordering::Acquire) == *then)
+        stamp
+            .0
+            .iter()
+            .all(|(place, then)| self.0[usize::from(*place)].load(Ordering::Acquire) == *then)
     }
 
     pub(crate) fn advance(&self, tag: &str) {
@@ -40,7 +43,9 @@ impl Tags {
 
 /// FNV-1a, <http://www.isthe.com/chongo/tech/comp/fnv/>, folded to [`PLACES`].
 fn place(tag: &str) -> u16 {
-    let hash = tag.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let hash = tag
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     ((hash >> 12) ^ hash) as u16 & (PLACES as u16 - 1)
 }
 
@@ -51,7 +56,8 @@ mod tests {
     #[test]
     fn advancing_a_tag_outdates_its_stamps_and_no_others() {
         let tags = Tags::new();
-        let (seven, both, none) = (tags.stamp(["palette:7"]), tags.stamp(["popular", "palette:7"]), tags.stamp([]));
+        let (seven, both, none) =
+            (tags.stamp(["palette:7"]), tags.stamp(["popular", "palette:7"]), tags.stamp([]));
         tags.advance("popular");
         assert!(tags.is_current(&seven) && !tags.is_current(&both));
         tags.advance("palette:7");
@@ -61,7 +67,8 @@ mod tests {
 
     #[test]
     fn tags_spread_over_the_places() {
-        let places: std::collections::HashSet<_> = (0..4096).map(|id| place(&format!("palette:{id}"))).collect();
+        let places: std::collections::HashSet<_> =
+            (0..4096).map(|id| place(&format!("palette:{id}"))).collect();
         assert!(places.len() > 2000, "{}", places.len());
     }
 }

@@ -18,7 +18,10 @@ fn only_what_is_public_and_whole_is_kept() {
     let keep = |headers: &[_]| lifetime(&rule(), &answer(headers));
     let all = Some(Duration::from_millis(1_500));
     assert_eq!(keep(&[]), all);
-    assert_eq!(keep(&[("cache-control", "public, max-age=60"), ("vary", "Accept-Encoding, Origin")]), all);
+    assert_eq!(
+        keep(&[("cache-control", "public, max-age=60"), ("vary", "Accept-Encoding, Origin")]),
+        all
+    );
     assert_eq!(keep(&[("cache-control", "max-age=1")]), Some(Duration::from_secs(1)));
     for private in [
         ("set-cookie", "a=b"),
@@ -58,14 +61,20 @@ async fn an_entry_lives_as_long_as_its_rule_says() {
 #[tokio::test]
 async fn an_answer_fetched_before_an_invalidation_is_not_served_after_it() {
     let cache = ResponseCache::new(1 << 20);
-    let rules = [Invalidation { event: "palette.*".into(), tags: vec!["popular".into(), "{key}".into()] }];
+    let rules =
+        [Invalidation { event: "palette.*".into(), tags: vec!["popular".into(), "{key}".into()] }];
     let stamp = cache.stamp(["popular"]);
     cache.invalidate(&rules, "palette.deleted.v1", "palette:7");
-    assert!(cache.store("/popular", &rule(), stamp, answer(&[])).await.is_ok(), "those who wait get it");
+    assert!(
+        cache.store("/popular", &rule(), stamp, answer(&[])).await.is_ok(),
+        "those who wait get it"
+    );
     assert!(lead(&cache), "nobody else does");
 
     let of = |path, tag| (path, cache.stamp([tag]));
-    for (path, stamp) in [of("/palettes/7/export/css", "palette:7"), of("/palettes/8/export/css", "palette:8")] {
+    for (path, stamp) in
+        [of("/palettes/7/export/css", "palette:7"), of("/palettes/8/export/css", "palette:8")]
+    {
         assert!(cache.store(path, &rule(), stamp, answer(&[])).await.is_ok());
     }
     cache.invalidate(&rules, "account.created.v1", "palette:7");
@@ -78,7 +87,8 @@ async fn an_answer_fetched_before_an_invalidation_is_not_served_after_it() {
 #[tokio::test(start_paused = true)]
 async fn nobody_waits_for_what_cannot_be_shared() {
     let cache = ResponseCache::new(1 << 20);
-    let stored = cache.store("/popular", &rule(), Stamp::default(), answer(&[("set-cookie", "a=b")])).await;
+    let stored =
+        cache.store("/popular", &rule(), Stamp::default(), answer(&[("set-cookie", "a=b")])).await;
     assert_eq!(stored.map(|_| ()).expect_err("given back").headers()["set-cookie"], "a=b");
     assert!(matches!(cache.find("/popular"), Found::Pass));
     tokio::time::advance(PASS_FOR + Duration::from_millis(1)).await;

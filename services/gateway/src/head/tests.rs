@@ -56,7 +56,10 @@ fn what_is_for_one_hop_goes_no_further() {
 
 #[test]
 fn a_trusted_proxys_word_stays() {
-    assert_eq!(cleaned(&[("host", "a"), ("x-forwarded-for", "1.2.3.4")], true), ["host", "x-forwarded-for"]);
+    assert_eq!(
+        cleaned(&[("host", "a"), ("x-forwarded-for", "1.2.3.4")], true),
+        ["host", "x-forwarded-for"]
+    );
 }
 
 #[test]
@@ -66,11 +69,21 @@ fn malformed_heads_are_refused() {
         (vec![("host", "a"), ("host", "b")], 400),
         (vec![("host", "a"), ("content-length", "1"), ("content-length", "1")], 400),
         (vec![("host", "a"), ("content-length", "1"), ("transfer-encoding", "chunked")], 400),
-        (vec![("host", "a"), ("cookie", "01234567890123456789012345678901234567890123456789012345678901234567890123456789")], 431),
+        (
+            vec![
+                ("host", "a"),
+                (
+                    "cookie",
+                    "01234567890123456789012345678901234567890123456789012345678901234567890123456789",
+                ),
+            ],
+            431,
+        ),
         (vec![("host", "a")], 200),
     ] {
         let request = request(&headers);
-        let got = Head::of(&request).check(&request, 100).map_or_else(|p| p.status().as_u16(), |()| 200);
+        let got =
+            Head::of(&request).check(&request, 100).map_or_else(|p| p.status().as_u16(), |()| 200);
         assert_eq!(got, status, "{headers:?}");
     }
 }
@@ -79,7 +92,9 @@ fn malformed_heads_are_refused() {
 fn a_socket_is_asked_for_with_both_headers() {
     let both = request(&[("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")]);
     assert!(Head::of(&both).wants_socket(&both));
-    for headers in [vec![("upgrade", "websocket")], vec![("connection", "upgrade"), ("upgrade", "h2c")]] {
+    for headers in
+        [vec![("upgrade", "websocket")], vec![("connection", "upgrade"), ("upgrade", "h2c")]]
+    {
         let one = request(&headers);
         assert!(!Head::of(&one).wants_socket(&one), "{headers:?}");
     }

@@ -64,7 +64,8 @@ fn to_origin_form(parts: &mut Parts) {
     if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
         parts.headers.insert(header::HOST, host);
     }
-    let target = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    let target =
+        parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     parts.uri = Uri::from(target);
 }
 
@@ -73,11 +74,16 @@ fn for_strangers(headers: &mut HeaderMap, connection: &Connection, context: &Con
     const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
     const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
     const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-    if let Some(client) = context.client.and_then(|client| HeaderValue::try_from(client.to_string()).ok()) {
+    if let Some(client) =
+        context.client.and_then(|client| HeaderValue::try_from(client.to_string()).ok())
+    {
         headers.insert(FOR, client);
     }
     if !connection.behind_proxy || !headers.contains_key(PROTO) {
-        headers.insert(PROTO, HeaderValue::from_static(if connection.secure { "https" } else { "http" }));
+        headers.insert(
+            PROTO,
+            HeaderValue::from_static(if connection.secure { "https" } else { "http" }),
+        );
     }
     if let Some(host) = headers.get(header::HOST).cloned() {
         headers.insert(HOST, host);
@@ -120,28 +126,43 @@ pub(super) async fn lead(
 ) -> Led {
     let request = anonymous(asked);
     context.caller = None;
-    let deadline = context.deadline.unwrap_or_else(|| tokio::time::Instant::now() + super::FLIGHT_WITHIN);
+    let deadline =
+        context.deadline.unwrap_or_else(|| tokio::time::Instant::now() + super::FLIGHT_WITHIN);
     context.deadline = Some(deadline);
     let (channel, connection) = (channel.clone(), connection.clone());
     let (tell, told) = oneshot::channel();
     tokio::spawn(async move {
-        let led = tokio::time::timeout_at(deadline, fly(&connection, &channel, lead, context, request)).await;
+        let led =
+            tokio::time::timeout_at(deadline, fly(&connection, &channel, lead, context, request))
+                .await;
         // Whoever led may have gone away.
         drop(tell.send(led.unwrap_or(Led::Landed(Landing::Alone))));
     });
     told.await.unwrap_or(Led::Landed(Landing::Alone))
 }
 
-async fn fly(connection: &Connection, channel: &Channel, lead: Lead, context: Context, request: Request<Body>) -> Led {
+async fn fly(
+    connection: &Connection,
+    channel: &Channel,
+    lead: Lead,
+    context: Context,
+    request: Request<Body>,
+) -> Led {
     let shared = &connection.shared;
     let path = request.uri().path().to_owned();
     let row = shared.table.find(&path);
-    let (Some(cache), Some((row, params))) = (&shared.cache, row) else { return Led::Landed(Landing::Alone) };
+    let (Some(cache), Some((row, params))) = (&shared.cache, row) else {
+        return Led::Landed(Landing::Alone);
+    };
     let Some(rule) = &row.cache else { return Led::Landed(Landing::Alone) };
     let tags: Vec<String> = rule
         .tags
         .iter()
-        .map(|tag| params.iter().fold(tag.clone(), |tag, (name, value)| tag.replace(&format!("{{{name}}}"), value)))
+        .map(|tag| {
+            params
+                .iter()
+                .fold(tag.clone(), |tag, (name, value)| tag.replace(&format!("{{{name}}}"), value))
+        })
         .collect();
     let stamp = cache.stamp(tags.iter().map(String::as_str));
     match context.scope(channel.send(request)).await {

@@ -72,7 +72,8 @@ impl Table {
         let mut rows = Router::new();
         let mut services: Vec<String> = Vec::new();
         for route in chosen.into_values() {
-            let row = compile(route, settings, mesh).map_err(|why| BadTable(format!("`{}`: {why}", route.path)))?;
+            let row = compile(route, settings, mesh)
+                .map_err(|why| BadTable(format!("`{}`: {why}", route.path)))?;
             if !route.external {
                 services.push(route.service.clone());
             }
@@ -170,7 +171,9 @@ fn policy(name: Option<&str>) -> Result<Policy, String> {
         Some(other) => {
             let header = other.strip_prefix("hash:").and_then(|h| h.parse::<HeaderName>().ok());
             header.map(Policy::ConsistentHash).ok_or_else(|| {
-                format!("`{other}` is no policy: peak-ewma, round-robin, least-connections, hash:HEADER")
+                format!(
+                    "`{other}` is no policy: peak-ewma, round-robin, least-connections, hash:HEADER"
+                )
             })
         }
     }

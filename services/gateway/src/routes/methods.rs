@@ -3,8 +3,15 @@
 use http::{HeaderValue, Method};
 
 /// The methods that rows can name, in the order in which `Allow` lists them.
-const KNOWN: [Method; 7] =
-    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+const KNOWN: [Method; 7] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+];
 
 /// A set of methods. `GET` brings `HEAD`; `OPTIONS` is always answered, by the gateway itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +23,10 @@ impl Methods {
         let mut set = 0;
         for name in names {
             let method: Option<Method> = name.parse().ok();
-            let at = method.as_ref().and_then(position).ok_or_else(|| format!("`{name}` is no method a path can have"))?;
+            let at = method
+                .as_ref()
+                .and_then(position)
+                .ok_or_else(|| format!("`{name}` is no method a path can have"))?;
             set |= 1 << at;
         }
         if names.is_empty() {

@@ -28,7 +28,9 @@ async fn the_books_are_kept() {
 #[tokio::test]
 async fn a_bare_refusal_goes_out_as_a_problem() {
     let (mut near, mut far, _) = connection(Mode::Http1);
-    near.write_all(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await.expect("open");
+    near.write_all(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+        .await
+        .expect("open");
     drop(near);
     let mut got = String::new();
     far.read_to_string(&mut got).await.expect("text");

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use contracts::Kind;
 use contracts::events::{PaletteDeleted, PopularityChanged};
-use futures::future::join_all;
 use contracts::ids::{ItemId, PaletteId};
+use futures::future::join_all;
 use ids::UserId;
 use reqwest::{Client, Response};
 use serde_json::Value;
@@ -50,14 +50,27 @@ async fn an_answer_is_kept_and_says_how_old_it_is() {
     assert_eq!(first.headers()["etag"], tag);
     assert_eq!(second.bytes().await.unwrap(), first.bytes().await.unwrap());
 
-    let known = house.request("GET", "/popular?window=day").header("if-none-match", &tag).send().await.unwrap();
+    let known = house
+        .request("GET", "/popular?window=day")
+        .header("if-none-match", &tag)
+        .send()
+        .await
+        .unwrap();
     assert_eq!((known.status().as_u16(), known.headers()["etag"].clone()), (304, tag.clone()));
     assert_eq!(known.bytes().await.unwrap().len(), 0);
     let head = house.request("HEAD", "/popular?window=day").send().await.unwrap();
     assert_eq!(head.status(), 200);
     assert!(head.headers()["content-length"].to_str().unwrap().parse::<u32>().unwrap() > 2000);
-    let packed = house.request("GET", "/popular?window=day").header("accept-encoding", "gzip").send().await.unwrap();
-    assert_eq!((packed.headers()["content-encoding"].to_str().unwrap(), x_cache(&packed).await), ("gzip", "hit"));
+    let packed = house
+        .request("GET", "/popular?window=day")
+        .header("accept-encoding", "gzip")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        (packed.headers()["content-encoding"].to_str().unwrap(), x_cache(&packed).await),
+        ("gzip", "hit")
+    );
     assert_eq!(packed.headers()["etag"].to_str().unwrap(), format!("W/{}", tag.to_str().unwrap()));
     assert_eq!(house.fakes.calls(), 1);
     house.get("/popular?window=week").await;
@@ -68,16 +81,26 @@ async fn an_answer_is_kept_and_says_how_old_it_is() {
 #[tokio::test]
 async fn events_drop_what_they_name() {
     let house = House::with(KEPT).await;
-    let ask = async |path: &str| house.get(path).await.headers()["x-cache"].to_str().unwrap().to_owned();
+    let ask =
+        async |path: &str| house.get(path).await.headers()["x-cache"].to_str().unwrap().to_owned();
     for path in ["/popular", "/palettes/7/export/css", "/palettes/8/export/css"] {
         assert_eq!((ask(path).await, ask(path).await), ("miss".into(), "hit".into()));
     }
     house.emit(&PaletteDeleted { palette_id: PaletteId::new(7), user_id: UserId::new(1) }).await;
-    house.until("the export is dropped", async || ask("/palettes/7/export/css").await == "miss").await;
+    house
+        .until("the export is dropped", async || ask("/palettes/7/export/css").await == "miss")
+        .await;
     house.until("the list is dropped", async || ask("/popular").await == "miss").await;
     assert_eq!(ask("/palettes/8/export/css").await, "hit");
     assert_eq!(ask("/popular").await, "hit");
-    let changed = PopularityChanged { kind: Kind::Palette, item_id: ItemId::new(8), category: None, likes: 1, views: 1, version: 1 };
+    let changed = PopularityChanged {
+        kind: Kind::Palette,
+        item_id: ItemId::new(8),
+        category: None,
+        likes: 1,
+        views: 1,
+        version: 1,
+    };
     house.emit(&changed).await;
     house.until("the list is dropped again", async || ask("/popular").await == "miss").await;
 }
@@ -86,7 +109,14 @@ async fn events_drop_what_they_name() {
 async fn what_is_for_all_is_fetched_in_nobodys_name() {
     let house = House::new().await;
     let token = house.token(7, "s1");
-    let ask = || house.request("GET", "/popular").bearer_auth(&token).header("cookie", "a=b").header("if-none-match", "\"x\"").send();
+    let ask = || {
+        house
+            .request("GET", "/popular")
+            .bearer_auth(&token)
+            .header("cookie", "a=b")
+            .header("if-none-match", "\"x\"")
+            .send()
+    };
     assert_eq!(x_cache(&ask().await.unwrap()).await, "miss");
     let seen = house.fakes.last();
     assert_eq!(seen.context.caller, None);
@@ -125,9 +155,11 @@ async fn whoever_has_written_sees_it_at_once() {
     assert!(house.fakes.last().context.fresh, "services are told, too");
     assert_eq!(ask(&you).await, "hit");
     // Another gateway knows only the cookie.
-    let elsewhere = house.request("GET", "/popular").header("cookie", "fresh=1").send().await.unwrap();
+    let elsewhere =
+        house.request("GET", "/popular").header("cookie", "fresh=1").send().await.unwrap();
     assert_eq!(x_cache(&elsewhere).await, "miss");
-    let failed = house.request("POST", "/palettes").bearer_auth(&you).body("x").send().await.unwrap();
+    let failed =
+        house.request("POST", "/palettes").bearer_auth(&you).body("x").send().await.unwrap();
     assert!(!failed.headers().contains_key("set-cookie"), "nothing was written");
     assert_eq!(ask(&you).await, "hit");
 }

@@ -20,7 +20,9 @@ async fn what_runs_is_finished_and_nothing_new_begins() {
     house.stop.cancel();
     let ended = tokio::time::timeout(Duration::from_secs(5), idle.read(&mut some)).await.unwrap();
     assert!(matches!(ended, Ok(0) | Err(_)), "an idle connection ends at once");
-    house.until("no connection is taken", async || TcpStream::connect(house.address).await.is_err()).await;
+    house
+        .until("no connection is taken", async || TcpStream::connect(house.address).await.is_err())
+        .await;
     assert!(!house.served.is_finished());
 
     house.fakes.held.add_permits(1);

@@ -55,13 +55,21 @@ async fn nothing_a_client_says_is_taken_for_a_word_between_services() {
         assert!(!name.as_str().starts_with("x-atelier") && name != "x-forwarded-for", "{name}");
     }
     let answer = house.get("/palettes/internal").await;
-    assert!(answer.headers().contains_key("x-outside") && !answer.headers().contains_key("x-atelier-inside"));
+    assert!(
+        answer.headers().contains_key("x-outside")
+            && !answer.headers().contains_key("x-atelier-inside")
+    );
 }
 
 #[tokio::test]
 async fn a_trusted_proxy_is_believed_about_its_clients() {
     let house = House::with("trusted_proxies = ['127.0.0.0/8']").await;
-    house.request("GET", "/palettes/7").header("x-forwarded-for", "6.6.6.6, 9.9.9.9").send().await.unwrap();
+    house
+        .request("GET", "/palettes/7")
+        .header("x-forwarded-for", "6.6.6.6, 9.9.9.9")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(house.fakes.last().context.client, Some([9, 9, 9, 9].into()));
 }
 
@@ -89,7 +97,10 @@ async fn a_method_that_is_not_there_says_which_are() {
         problem(response, 405).await;
     }
     let options = house.request("OPTIONS", "/palettes/7").send().await.unwrap();
-    assert_eq!((options.status().as_u16(), options.headers()["allow"].to_str().unwrap()), (204, "GET, HEAD, PUT, DELETE, OPTIONS"));
+    assert_eq!(
+        (options.status().as_u16(), options.headers()["allow"].to_str().unwrap()),
+        (204, "GET, HEAD, PUT, DELETE, OPTIONS")
+    );
     assert_eq!(house.fakes.calls(), 0);
 }
 
@@ -98,7 +109,10 @@ async fn failures_show_nothing_of_the_inside() {
     let house = House::with("[[route]]\npath = '/slow/{id}'\nservice = 'palettes'\ntimeout_ms = 50\n[[route]]\npath = '/gone'\nservice = 'gone'\nexternal = true").await;
     for path in ["/palettes/broken", "/palettes/panic"] {
         let body = problem(house.get(path).await, 500).await.to_string();
-        assert!(!body.contains("SELECT") && !body.contains("10.0.0.7") && !body.contains("purpose"), "{body}");
+        assert!(
+            !body.contains("SELECT") && !body.contains("10.0.0.7") && !body.contains("purpose"),
+            "{body}"
+        );
     }
     let gone = house.get("/gone").await;
     assert!(gone.headers()["retry-after"].to_str().unwrap().parse::<u32>().unwrap() >= 1);
@@ -114,7 +128,9 @@ async fn a_service_that_does_not_answer_in_time_is_a_504() {
 #[tokio::test]
 async fn large_answers_are_compressed_for_those_who_take_it() {
     let house = House::new().await;
-    let ask = |encoding: &'static str| house.request("GET", "/palettes/large").header("accept-encoding", encoding).send();
+    let ask = |encoding: &'static str| {
+        house.request("GET", "/palettes/large").header("accept-encoding", encoding).send()
+    };
     let plain = house.get("/palettes/large").await;
     assert!(!plain.headers().contains_key("content-encoding"));
     let plain = plain.bytes().await.unwrap();
@@ -124,46 +140,86 @@ async fn large_answers_are_compressed_for_those_who_take_it() {
         assert!(response.headers()["vary"].to_str().unwrap().contains("accept-encoding"));
         assert!(response.bytes().await.unwrap().len() * 4 < plain.len());
     }
-    let small = house.request("GET", "/palettes/7").header("accept-encoding", "gzip").send().await.unwrap();
+    let small =
+        house.request("GET", "/palettes/7").header("accept-encoding", "gzip").send().await.unwrap();
     assert!(!small.headers().contains_key("content-encoding"));
 }
 
 #[tokio::test]
 async fn bodies_go_through_and_are_limited() {
     let house = House::new().await;
-    let post = |size: usize| house.request("POST", "/palettes").header("content-type", "application/json").body(vec![b' '; size]).send();
+    let post = |size: usize| {
+        house
+            .request("POST", "/palettes")
+            .header("content-type", "application/json")
+            .body(vec![b' '; size])
+            .send()
+    };
     assert_eq!(post(1024 * 1024).await.unwrap().status(), 201);
     assert_eq!(house.fakes.last().body, 1024 * 1024);
     problem(post(1024 * 1024 + 1).await.unwrap(), 413).await;
     let calls = house.fakes.calls();
 
     // Without a declared length the limit holds while it is read.
-    let chunks = futures::stream::iter((0..20).map(|_| Ok::<_, std::io::Error>(vec![b' '; 100_000])));
-    let streamed = house.request("POST", "/palettes").header("content-type", "application/json").body(reqwest::Body::wrap_stream(chunks)).send();
+    let chunks =
+        futures::stream::iter((0..20).map(|_| Ok::<_, std::io::Error>(vec![b' '; 100_000])));
+    let streamed = house
+        .request("POST", "/palettes")
+        .header("content-type", "application/json")
+        .body(reqwest::Body::wrap_stream(chunks))
+        .send();
     problem(streamed.await.unwrap(), 413).await;
     assert_eq!(house.fakes.calls(), calls, "the handler never had the whole body");
 
-    let picture = house.request("POST", "/palettes/extract").header("content-type", "multipart/form-data; boundary=x").body(vec![0; 2 << 20]).send();
+    let picture = house
+        .request("POST", "/palettes/extract")
+        .header("content-type", "multipart/form-data; boundary=x")
+        .body(vec![0; 2 << 20])
+        .send();
     assert_ne!(picture.await.unwrap().status(), 413);
 }
 
 #[tokio::test]
 async fn a_body_of_another_type_is_refused() {
     let house = House::new().await;
-    for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonx"] {
-        let sent = house.request("POST", "/palettes").header("content-type", kind).body("{}").send().await.unwrap();
+    for kind in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/jsonx",
+    ] {
+        let sent = house
+            .request("POST", "/palettes")
+            .header("content-type", kind)
+            .body("{}")
+            .send()
+            .await
+            .unwrap();
         problem(sent, 415).await;
     }
     problem(house.request("POST", "/palettes").body("{}").send().await.unwrap(), 415).await;
     assert_eq!(house.fakes.calls(), 0);
-    let json = house.request("POST", "/palettes").header("content-type", "Application/JSON; charset=utf-8").body("{}").send().await.unwrap();
+    let json = house
+        .request("POST", "/palettes")
+        .header("content-type", "Application/JSON; charset=utf-8")
+        .body("{}")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(json.status(), 201);
-    assert_eq!(house.request("POST", "/palettes").send().await.unwrap().status(), 201, "no body has no type");
+    assert_eq!(
+        house.request("POST", "/palettes").send().await.unwrap().status(),
+        201,
+        "no body has no type"
+    );
 }
 
 #[tokio::test]
 async fn other_origins_are_let_in_by_configuration() {
-    let house = House::with("[cors]\norigins = ['https://friend.example']\ncredentials = true\nmax_age_seconds = 60").await;
+    let house = House::with(
+        "[cors]\norigins = ['https://friend.example']\ncredentials = true\nmax_age_seconds = 60",
+    )
+    .await;
     let preflight = |origin: &'static str| {
         let asked = house.request("OPTIONS", "/palettes").header("origin", origin);
         asked.header("access-control-request-method", "POST").send()
@@ -176,7 +232,12 @@ async fn other_origins_are_let_in_by_configuration() {
     assert_eq!(friend.headers()["access-control-max-age"], "60");
     let evil = preflight("https://evil.example").await.unwrap();
     assert!(!evil.headers().contains_key("access-control-allow-origin"));
-    let read = house.request("GET", "/palettes/7").header("origin", "https://friend.example").send().await.unwrap();
+    let read = house
+        .request("GET", "/palettes/7")
+        .header("origin", "https://friend.example")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(read.headers()["access-control-allow-origin"], "https://friend.example");
     assert!(read.headers()["vary"].to_str().unwrap().contains("origin"));
 }

@@ -61,7 +61,13 @@ impl Fakes {
     fn note(&self, method: Method, uri: &Uri, headers: HeaderMap, body: usize) {
         self.calls.fetch_add(1, Ordering::SeqCst);
         let context = Context::current().unwrap();
-        self.seen.lock().unwrap().push(Seen { method, target: uri.to_string(), headers, context, body });
+        self.seen.lock().unwrap().push(Seen {
+            method,
+            target: uri.to_string(),
+            headers,
+            context,
+            body,
+        });
     }
 
     pub(crate) fn calls(&self) -> usize {
@@ -82,7 +88,9 @@ impl Fakes {
             fakes.note(method, &uri, headers, body.len());
             Json(json!({}))
         };
-        let keys = |State(fakes): State<Self>| async move { Json(json!({"keys": *fakes.keys.lock().unwrap()})) };
+        let keys = |State(fakes): State<Self>| async move {
+            Json(json!({"keys": *fakes.keys.lock().unwrap()}))
+        };
         Router::new()
             .route("/.well-known/jwks.json", get(keys))
             .route("/users/register", post(made))
@@ -116,16 +124,31 @@ impl Fakes {
     }
 }
 
-async fn palette(State(fakes): State<Fakes>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+async fn palette(
+    State(fakes): State<Fakes>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let status = if method == Method::POST { StatusCode::CREATED } else { StatusCode::OK };
     fakes.note(method, &uri, headers, body.len());
     (status, Json(json!({"palette_id": "7", "color_codes": ["#AABBCC"]}))).into_response()
 }
 
-async fn named(State(fakes): State<Fakes>, Path(id): Path<String>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+async fn named(
+    State(fakes): State<Fakes>,
+    Path(id): Path<String>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     fakes.note(method, &uri, headers, body.len());
     match &*id {
-        "broken" => (StatusCode::INTERNAL_SERVER_ERROR, "SELECT * FROM users at 10.0.0.7").into_response(),
+        "broken" => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "SELECT * FROM users at 10.0.0.7").into_response()
+        }
         "panic" => panic!("on purpose"),
         "held" => {
             fakes.held.acquire().await.unwrap().forget();
@@ -147,7 +170,11 @@ async fn popular(State(fakes): State<Fakes>, uri: Uri, headers: HeaderMap) -> Re
         fakes.held.acquire().await.unwrap().forget();
     }
     let body = Json(json!({"call": call, "text": "#AABBCC ".repeat(300)}));
-    if query.contains("private") { ([("cache-control", "private")], body).into_response() } else { body.into_response() }
+    if query.contains("private") {
+        ([("cache-control", "private")], body).into_response()
+    } else {
+        body.into_response()
+    }
 }
 
 /// A gateway that runs.
@@ -185,7 +212,12 @@ impl House {
     }
 
     /// Over a mesh that the test made.
-    pub(crate) async fn over(settings: &str, limits: gateway::Limits, mesh: Mesh, fakes: Fakes) -> Self {
+    pub(crate) async fn over(
+        settings: &str,
+        limits: gateway::Limits,
+        mesh: Mesh,
+        fakes: Fakes,
+    ) -> Self {
         let signer = signer("first");
         fakes.keys.lock().unwrap().push(signer.jwk());
         let (data, folder) = testkit::temp_sqlite();
@@ -203,7 +235,8 @@ impl House {
     }
 
     pub(crate) async fn until_ready(&self) {
-        self.until("the gateway is ready", async || self.get("/readyz").await.status() == 200).await;
+        self.until("the gateway is ready", async || self.get("/readyz").await.status() == 200)
+            .await;
     }
 
     /// Waits for something to become true.
@@ -213,7 +246,10 @@ impl House {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        assert!(tokio::time::timeout(Duration::from_secs(10), all).await.is_ok(), "waited in vain: {what}");
+        assert!(
+            tokio::time::timeout(Duration::from_secs(10), all).await.is_ok(),
+            "waited in vain: {what}"
+        );
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

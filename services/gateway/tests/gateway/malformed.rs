@@ -10,7 +10,12 @@ fn status(answer: &str) -> u16 {
 
 fn is_problem(answer: &str, expected: u16) {
     assert_eq!(status(answer), expected, "{answer}");
-    for part in ["application/problem+json", "\"message\":\"failure\"", "x-request-id: ", "\"request_id\":\""] {
+    for part in [
+        "application/problem+json",
+        "\"message\":\"failure\"",
+        "x-request-id: ",
+        "\"request_id\":\"",
+    ] {
         assert!(answer.contains(part), "{part} is missing: {answer}");
     }
 }
@@ -39,12 +44,20 @@ async fn what_cannot_be_parsed_gets_the_contracts_400() {
 async fn a_body_has_one_length() {
     let house = House::new().await;
     let smuggled = "GET /palettes/smuggled HTTP/1.1\r\nhost: a\r\n\r\n";
-    let differing = format!("POST /palettes HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 0\r\ncontent-length: {}\r\n\r\n{smuggled}", smuggled.len());
+    let differing = format!(
+        "POST /palettes HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 0\r\ncontent-length: {}\r\n\r\n{smuggled}",
+        smuggled.len()
+    );
     is_problem(&house.raw(&differing).await, 400);
-    for both in ["content-length: 5\r\ntransfer-encoding: chunked", "transfer-encoding: chunked\r\ncontent-length: 5"] {
+    for both in [
+        "content-length: 5\r\ntransfer-encoding: chunked",
+        "transfer-encoding: chunked\r\ncontent-length: 5",
+    ] {
         // RFC 9112, 6.1: the length is left aside and the connection ends, so that nothing that
         // follows is taken for a request.
-        let request = format!("POST /palettes HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n{both}\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n{smuggled}");
+        let request = format!(
+            "POST /palettes HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n{both}\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n{smuggled}"
+        );
         let mut stream = house.connect().await;
         stream.write_all(request.as_bytes()).await.unwrap();
         let (answer, ended) = read_all(&mut stream).await;
@@ -52,15 +65,32 @@ async fn a_body_has_one_length() {
     }
     for seen in house.fakes.seen.lock().unwrap().iter() {
         assert!(!seen.target.contains("smuggled"));
-        assert!(!(seen.headers.contains_key("content-length") && seen.headers.contains_key("transfer-encoding")));
+        assert!(
+            !(seen.headers.contains_key("content-length")
+                && seen.headers.contains_key("transfer-encoding"))
+        );
     }
 }
 
 #[tokio::test]
 async fn paths_that_climb_or_hide_bytes_are_refused() {
     let house = House::new().await;
-    for path in ["/palettes/%00", "/palettes/%", "/palettes/%zz", "/palettes/%ff", "/palettes/../users/1", "/palettes/%2e%2e/users/1", "/palettes/..%2f7", "/palettes\\7"] {
-        is_problem(&house.raw(format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")).await, 400);
+    for path in [
+        "/palettes/%00",
+        "/palettes/%",
+        "/palettes/%zz",
+        "/palettes/%ff",
+        "/palettes/../users/1",
+        "/palettes/%2e%2e/users/1",
+        "/palettes/..%2f7",
+        "/palettes\\7",
+    ] {
+        is_problem(
+            &house
+                .raw(format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"))
+                .await,
+            400,
+        );
     }
     assert_eq!(house.fakes.calls(), 0);
 }
@@ -69,23 +99,45 @@ async fn paths_that_climb_or_hide_bytes_are_refused() {
 async fn a_request_names_one_host() {
     let house = House::new().await;
     is_problem(&house.raw("GET /palettes/7 HTTP/1.1\r\nconnection: close\r\n\r\n").await, 400);
-    is_problem(&house.raw("GET /palettes/7 HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n").await, 400);
+    is_problem(
+        &house
+            .raw("GET /palettes/7 HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n")
+            .await,
+        400,
+    );
     assert_eq!(status(&house.raw("GET /palettes/7 HTTP/1.0\r\n\r\n").await), 200);
-    assert_eq!(status(&house.raw("GET http://a/palettes/7 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await), 200);
+    assert_eq!(
+        status(
+            &house
+                .raw("GET http://a/palettes/7 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+                .await
+        ),
+        200
+    );
     assert_eq!(house.fakes.last().target, "/palettes/7");
 }
 
 #[tokio::test]
 async fn headers_have_a_size() {
     let house = House::new().await;
-    let with = |size: usize| format!("GET /palettes/7 HTTP/1.1\r\nhost: a\r\nconnection: close\r\nx-large: {}\r\n\r\n", "x".repeat(size));
+    let with = |size: usize| {
+        format!(
+            "GET /palettes/7 HTTP/1.1\r\nhost: a\r\nconnection: close\r\nx-large: {}\r\n\r\n",
+            "x".repeat(size)
+        )
+    };
     assert_eq!(status(&house.raw(with(30_000)).await), 200);
     // Above 32 KiB the gateway says no, far above it hyper does.
     is_problem(&house.raw(with(33_000)).await, 431);
     is_problem(&house.raw(with(500_000)).await, 431);
     let many: String = (0..200).map(|n| format!("x-{n}: 1\r\n")).collect();
     is_problem(&house.raw(format!("GET /palettes/7 HTTP/1.1\r\nhost: a\r\n{many}\r\n")).await, 431);
-    let long = house.raw(format!("GET /{} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n", "a".repeat(40_000))).await;
+    let long = house
+        .raw(format!(
+            "GET /{} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+            "a".repeat(40_000)
+        ))
+        .await;
     is_problem(&long, 431);
 }
 
@@ -99,7 +151,10 @@ async fn a_declared_length_is_refused_without_the_body() {
     assert!(answer.contains("connection: close"), "{answer}");
     // A client that sends it all before it reads still finds the answer.
     let mut stream = house.connect().await;
-    let request = format!("POST /palettes HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 9000000\r\n\r\n{}", " ".repeat(9_000_000));
+    let request = format!(
+        "POST /palettes HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 9000000\r\n\r\n{}",
+        " ".repeat(9_000_000)
+    );
     stream.write_all(request.as_bytes()).await.unwrap();
     is_problem(&read_all(&mut stream).await.0, 413);
     assert_eq!(house.fakes.calls(), 0);

@@ -26,7 +26,12 @@ async fn registry(services: SocketAddr, bench: SocketAddr) -> SocketAddr {
             tokio::time::sleep(Duration::from_secs(20)).await;
         }
         let one = |name: &str, host: SocketAddr| json!({"serviceName": name, "instances": [{"host": host.to_string(), "version": "1", "weight": 1, "zone": "", "health": "healthy"}]});
-        let all = [one("accounts", services), one("palettes", services), one("popularity", services), one("bench", bench)];
+        let all = [
+            one("accounts", services),
+            one("palettes", services),
+            one("popularity", services),
+            one("bench", bench),
+        ];
         Json(json!({"index": 1, "services": all}))
     };
     serve(Router::new().route("/services", get(list))).await
@@ -51,7 +56,8 @@ async fn apart() -> House {
     let tasks = Tasks::new();
     mesh::serve(listener, there, &tasks);
     let echo = |headers: http::HeaderMap| async move {
-        let headers: Vec<_> = headers.iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap_or("?"))).collect();
+        let headers: Vec<_> =
+            headers.iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap_or("?"))).collect();
         Json(headers)
     };
     let bench = serve(Router::new().route("/bench/{*rest}", get(echo))).await;
@@ -68,15 +74,32 @@ async fn apart() -> House {
 async fn a_request_crosses_to_another_process() {
     let house = apart().await;
     let token = house.token(7, "s1");
-    let sent = house.request("GET", "/palettes/7").bearer_auth(&token).header("x-request-id", "mine-2").send().await.unwrap();
-    assert_eq!((sent.status().as_u16(), sent.headers()["x-request-id"].to_str().unwrap()), (200, "mine-2"));
+    let sent = house
+        .request("GET", "/palettes/7")
+        .bearer_auth(&token)
+        .header("x-request-id", "mine-2")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        (sent.status().as_u16(), sent.headers()["x-request-id"].to_str().unwrap()),
+        (200, "mine-2")
+    );
     let seen = house.fakes.last();
     assert_eq!(seen.context.caller.as_ref().unwrap(), "7;s=s1");
-    assert_eq!((&*seen.context.request_id, seen.context.client), ("mine-2", Some([127, 0, 0, 1].into())));
+    assert_eq!(
+        (&*seen.context.request_id, seen.context.client),
+        ("mine-2", Some([127, 0, 0, 1].into()))
+    );
     assert_eq!(house.post("/palettes").send().await.unwrap().status(), 201);
     let body = problem(house.get("/palettes/broken").await, 500).await.to_string();
     assert!(!body.contains("SELECT"), "{body}");
-    let large = house.request("GET", "/palettes/large").header("accept-encoding", "gzip").send().await.unwrap();
+    let large = house
+        .request("GET", "/palettes/large")
+        .header("accept-encoding", "gzip")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(large.headers()["content-encoding"], "gzip");
 }
 
@@ -84,13 +107,29 @@ async fn a_request_crosses_to_another_process() {
 async fn a_stranger_is_told_no_secrets() {
     let house = apart().await;
     let sent = house.request("GET", "/bench/a?b=c").bearer_auth(house.token(7, "s1"));
-    let sent = sent.header("cookie", "theirs=1; refreshToken=r; fresh=1").header("x-request-id", "mine-3").send().await.unwrap();
+    let sent = sent
+        .header("cookie", "theirs=1; refreshToken=r; fresh=1")
+        .header("x-request-id", "mine-3")
+        .send()
+        .await
+        .unwrap();
     let got: Vec<String> = sent.json().await.unwrap();
-    for line in ["x-request-id: mine-3", "x-forwarded-for: 127.0.0.1", "x-forwarded-proto: http", "cookie: theirs=1"] {
+    for line in [
+        "x-request-id: mine-3",
+        "x-forwarded-for: 127.0.0.1",
+        "x-forwarded-proto: http",
+        "cookie: theirs=1",
+    ] {
         assert!(got.iter().any(|g| g == line), "{line} in {got:?}");
     }
     let all = got.join("\n");
-    assert!(!all.contains("x-atelier") && !all.contains("s3cret") && !all.contains("authorization") && !all.contains("refreshToken"), "{all}");
+    assert!(
+        !all.contains("x-atelier")
+            && !all.contains("s3cret")
+            && !all.contains("authorization")
+            && !all.contains("refreshToken"),
+        "{all}"
+    );
 }
 
 #[tokio::test]
@@ -102,7 +141,11 @@ async fn a_socket_is_relayed() {
     for socket in [&mut one, &mut two] {
         hears(&house, socket, "hello").await;
     }
-    let ended = contracts::events::SessionRevoked { user_id: ids::UserId::new(7), session: "s1".into(), until: i64::MAX };
+    let ended = contracts::events::SessionRevoked {
+        user_id: ids::UserId::new(7),
+        session: "s1".into(),
+        until: i64::MAX,
+    };
     house.emit(&ended).await;
     assert_eq!(closed_with(&mut one).await, 4401);
     hears(&house, &mut two, "hello").await;

@@ -61,7 +61,9 @@ async fn who_does_not_take_the_answer_is_cut_off() {
     // The answer is larger than every buffer between: it stays until the gateway gives up.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let mut all = Vec::new();
-    let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut all)).await.expect("it ends");
+    let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut all))
+        .await
+        .expect("it ends");
     assert!(read.is_err() || all.len() < 64 << 20, "{} bytes", all.len());
 }
 

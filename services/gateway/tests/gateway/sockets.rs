@@ -12,8 +12,12 @@ use crate::house::{House, problem};
 
 pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-pub(crate) async fn connect(house: &House, headers: &[(&'static str, String)]) -> Result<Socket, u16> {
-    let mut request = format!("ws://{}/ws/popularity", house.address).into_client_request().unwrap();
+pub(crate) async fn connect(
+    house: &House,
+    headers: &[(&'static str, String)],
+) -> Result<Socket, u16> {
+    let mut request =
+        format!("ws://{}/ws/popularity", house.address).into_client_request().unwrap();
     for (name, value) in headers {
         request.headers_mut().insert(*name, value.parse().unwrap());
     }
@@ -86,14 +90,17 @@ async fn a_path_that_speaks_only_websocket_says_so() {
 #[tokio::test]
 async fn a_socket_ends_with_its_session_and_others_go_on() {
     let house = House::new().await;
-    let bearer = |user, session: &str| ("authorization", format!("Bearer {}", house.token(user, session)));
+    let bearer =
+        |user, session: &str| ("authorization", format!("Bearer {}", house.token(user, session)));
     let mut one = connect(&house, &[bearer(7, "s1")]).await.unwrap();
     let mut two = connect(&house, &[bearer(7, "s2")]).await.unwrap();
     let mut nobody = connect(&house, &[]).await.unwrap();
     for socket in [&mut one, &mut two, &mut nobody] {
         hears(&house, socket, "hello").await;
     }
-    house.emit(&SessionRevoked { user_id: UserId::new(7), session: "s1".into(), until: i64::MAX }).await;
+    house
+        .emit(&SessionRevoked { user_id: UserId::new(7), session: "s1".into(), until: i64::MAX })
+        .await;
     assert_eq!(closed_with(&mut one).await, 4401);
     hears(&house, &mut two, "hello").await;
     hears(&house, &mut nobody, "hello").await;
@@ -105,9 +112,14 @@ async fn foreign_pages_open_no_sockets_with_cookies() {
     let house = House::new().await;
     let cookie = ("cookie", format!("accessToken={}", house.token(7, "s1")));
     let evil = ("origin", "https://evil.example".to_owned());
-    assert_eq!(connect(&house, &[cookie.clone(), evil.clone()]).await.map(|_| ()).unwrap_err(), 403);
+    assert_eq!(
+        connect(&house, &[cookie.clone(), evil.clone()]).await.map(|_| ()).unwrap_err(),
+        403
+    );
     assert!(connect(&house, &[evil]).await.is_ok(), "in nobody's name everybody may listen");
-    assert!(connect(&house, &[cookie, ("origin", format!("http://{}", house.address))]).await.is_ok());
+    assert!(
+        connect(&house, &[cookie, ("origin", format!("http://{}", house.address))]).await.is_ok()
+    );
 }
 
 #[tokio::test]
