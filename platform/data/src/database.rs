@@ -1,13 +1,11 @@
 //! One open database: the only place where transactions begin.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use sea_orm::{DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use telemetry::Context;
 use tokio::sync::watch;
 use tokio::task::JoinError;
-use tokio::time::timeout;
 use tracing::Instrument;
 
 use crate::measure::Measure;
@@ -28,12 +26,12 @@ pub struct Database {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    engine: Engine,
-    name: String,
-    servers: Arc<Servers>,
-    committed: watch::Sender<u64>,
-    measure: Arc<Measure>,
+pub(crate) struct Inner {
+    pub(crate) engine: Engine,
+    pub(crate) name: String,
+    pub(crate) servers: Arc<Servers>,
+    pub(crate) committed: watch::Sender<u64>,
+    pub(crate) measure: Arc<Measure>,
 }
 
 impl Database {
@@ -199,68 +197,5 @@ impl Database {
 
     pub(crate) fn measure(&self) -> &Measure {
         &self.inner.measure
-    }
-}
-
-impl Inner {
-    async fn transaction<T, E, F>(&self, longest: Duration, work: F) -> Result<T, E>
-    where
-        F: for<'t> FnOnce(&'t Tx) -> BoxFuture<'t, Result<T, E>>,
-        E: From<DataError>,
-    {
-        let since = Instant::now();
-        let tx = Tx::new(self.begin().await.map_err(|error| self.failed(error))?);
-        let value = match timeout(longest, work(&tx)).await {
-            Ok(Ok(value)) => value,
-            Ok(Err(error)) => {
-                if tx.rollback().await {
-                    self.servers.search().await;
-                }
-                return Err(error);
-            }
-            Err(_) => {
-                tx.rollback().await;
-                let error = DataError::Unavailable("a transaction took too long".into());
-                return Err(self.failed(error).into());
-            }
-        };
-        if let Err(error) = tx.commit().await {
-            // What became of it is not known; whoever comes next should find the primary.
-            if self.servers.may_have_moved(&error) {
-                self.servers.search().await;
-            }
-            return Err(self.failed(error).into());
-        }
-        self.measure.wrote(since);
-        self.committed.send_modify(|count| *count = count.wrapping_add(1));
-        Ok(value)
-    }
-
-    async fn begin(&self) -> Result<DatabaseTransaction, DataError> {
-        let mode = (self.engine == Engine::Sqlite).then_some(SqliteTransactionMode::Immediate);
-        let options = TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() };
-        let began = Instant::now();
-        let mut moved = false;
-        loop {
-            let writer = &self.servers.primary().writer;
-            match writer.begin_with_options(options).await.map_err(DataError::from) {
-                // Another process writes. SQLite slept some milliseconds already.
-                Err(DataError::Busy) if began.elapsed() < sqlite::PATIENCE => {
-                    tokio::time::sleep(Duration::from_micros(500)).await;
-                }
-                Err(error) if !moved && self.servers.may_have_moved(&error) => {
-                    moved = self.servers.search().await;
-                    if !moved {
-                        return Err(error);
-                    }
-                }
-                result => return result,
-            }
-        }
-    }
-
-    fn failed(&self, error: DataError) -> DataError {
-        self.measure.failed(&error);
-        error
     }
 }

@@ -19,6 +19,7 @@
 //! it. A unique index is called `table_column_key`, as PostgreSQL calls the ones it names itself:
 //! then [`DataError::UniqueViolation`] carries the same name on both.
 
+mod begin;
 mod database;
 mod error;
 mod group_commit;

@@ -1,6 +1,7 @@
 //! Opening a PostgreSQL database: connections that write, and connections that only read.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -9,7 +10,7 @@ use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use tracing::log::LevelFilter;
 
 use crate::error::one_line;
-use crate::servers::{Server, Servers};
+use crate::servers::{Server, Servers, Trust};
 use crate::settings::masked;
 use crate::{DataError, DataSettings};
 
@@ -18,8 +19,6 @@ use crate::{DataError, DataSettings};
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How long a start waits for a server that is itself starting.
 const STARTUP_PATIENCE: Duration = Duration::from_secs(5);
-/// A connection that rested longer is asked whether it still lives before it is used.
-const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 pub(crate) const HAS_MIGRATIONS: &str =
     "SELECT CAST(1 AS BIGINT) FROM pg_class WHERE oid = to_regclass('schema_migrations')";
@@ -37,11 +36,12 @@ pub(crate) async fn open(settings: &DataSettings) -> Result<Servers, DataError> 
     // Where there is somewhere else to read, it is not waited for long.
     let patience = if settings.replicas.is_empty() { PATIENCE } else { PATIENCE / 3 };
     let server = |url: &String| {
-        let options = options(url)?;
-        let writer = pool(settings.pool).connect_lazy_with(options.clone());
+        let (options, trust) = (options(url)?, Trust::new());
+        let writer = pool(settings.pool, &trust).connect_lazy_with(options.clone());
         let reader = options.options([("default_transaction_read_only", "on")]);
-        let reader = pool(settings.readers).acquire_timeout(patience).connect_lazy_with(reader);
-        Ok(Server::new(masked(url), connection(writer), connection(reader)))
+        let reader =
+            pool(settings.readers, &trust).acquire_timeout(patience).connect_lazy_with(reader);
+        Ok(Server::new(masked(url), connection(writer), connection(reader), trust))
     };
     let first = server(&settings.primary)?;
     let others = settings.replicas.iter().map(server).collect::<Result<_, DataError>>()?;
@@ -100,19 +100,21 @@ fn options(url: &str) -> Result<PgConnectOptions, DataError> {
         .log_slow_statements(LevelFilter::Warn, Duration::from_secs(1)))
 }
 
-fn pool(connections: u32) -> PgPoolOptions {
+fn pool(connections: u32, trust: &Arc<Trust>) -> PgPoolOptions {
+    let trust = Arc::clone(trust);
     PgPoolOptions::new()
         .max_connections(connections.max(1))
         .acquire_timeout(PATIENCE)
         .idle_timeout(Duration::from_secs(300))
         .max_lifetime(Duration::from_secs(1800))
         .test_before_acquire(false)
-        .before_acquire(|connection, about| {
+        .before_acquire(move |connection, about| {
+            let trusted = trust.holds(about.idle_for);
             Box::pin(async move {
                 if connection.is_in_transaction() {
                     return Ok(false);
                 }
-                Ok(about.idle_for < TRUSTED_FOR || connection.ping().await.is_ok())
+                Ok(trusted || connection.ping().await.is_ok())
             })
         })
 }

@@ -1,16 +1,21 @@
 //! Reads that begin no transaction.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sea_orm::prelude::async_trait;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, Statement,
+    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr,
+    Statement,
 };
+use tokio::time::timeout;
 
 use crate::measure::Measure;
 use crate::servers::Servers;
 use crate::{BoxFuture, DataError};
+
+/// No read takes longer.
+const LONGEST: Duration = Duration::from_secs(40);
 
 /// Connections that only read: to a replica, or to the primary when there is none, when it does
 /// not answer, or when the caller wrote recently. Every statement takes one for itself and sees
@@ -31,12 +36,16 @@ impl Reader {
         run: impl for<'c> Fn(&'c DatabaseConnection) -> BoxFuture<'c, Result<T, DbErr>> + Send + Sync,
     ) -> Result<T, DbErr> {
         let since = Instant::now();
-        let result = match self.ask_replica(&run).await {
-            Some(result) => result,
-            None => self.ask_primary(&run).await,
+        let asked = async {
+            match self.ask_replica(&run).await {
+                Some(result) => result,
+                None => self.ask_primary(&run).await,
+            }
         };
+        // The server ends statements sooner; this is for one that has gone without a word.
+        let result = timeout(LONGEST, asked).await;
         self.measure.read(since);
-        result
+        result.unwrap_or_else(|_| Err(DbErr::Conn(RuntimeErr::Internal("no answer".into()))))
     }
 
     /// `None` when there is no replica to ask, or none that answers.
@@ -59,10 +68,11 @@ impl Reader {
         &self,
         run: &(impl for<'c> Fn(&'c DatabaseConnection) -> BoxFuture<'c, Result<T, DbErr>> + Send + Sync),
     ) -> Result<T, DbErr> {
-        match run(&self.servers.primary().reader).await {
+        let primary = self.servers.primary();
+        match run(&primary.reader).await {
             Err(error) => {
-                let moved = self.servers.may_have_moved(&self.failed(&error));
-                if moved && self.servers.search().await {
+                self.failed(&error);
+                if self.servers.lost(primary, &error).await {
                     return run(&self.servers.primary().reader).await;
                 }
                 Err(error)

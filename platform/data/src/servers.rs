@@ -4,11 +4,13 @@
 //! writing fails, the one that is not in recovery is looked for among all of them. Each is known
 //! by its place in the list of addresses; its connections are made when first needed.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use sea_orm::DatabaseConnection;
+use sea_orm::{DatabaseConnection, DbBackend, DbErr};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::{DataError, Sql};
 
@@ -17,12 +19,45 @@ const REST: Duration = Duration::from_secs(2);
 /// How long a server may take to say whether it is the primary.
 const PROBE: Duration = Duration::from_secs(1);
 
+/// A connection that rested longer is asked whether it still lives before it is used.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
+
+/// How far the resting connections to a server can be trusted. When one is found broken, all that
+/// have rested since are tested before they are used, since they broke together.
+pub(crate) struct Trust {
+    began: Instant,
+    /// Milliseconds after `began`.
+    broken: AtomicU64,
+}
+
+impl Trust {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { began: Instant::now(), broken: AtomicU64::new(0) })
+    }
+
+    /// Whether a connection that has rested for so long need not be tested.
+    pub(crate) fn holds(&self, rested: Duration) -> bool {
+        let since = self.began.elapsed().checked_sub(rested).unwrap_or_default();
+        rested < TRUSTED_FOR && millis(since) > self.broken.load(Ordering::Relaxed)
+    }
+
+    fn breaks(&self) {
+        // Up to the next millisecond: a connection that was given back just now is in doubt too.
+        self.broken.store(millis(self.began.elapsed()) + 1, Ordering::Relaxed);
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// One server, or the file.
 pub(crate) struct Server {
     /// Its address without the password, for messages.
     pub(crate) shown: String,
     pub(crate) writer: DatabaseConnection,
     pub(crate) reader: DatabaseConnection,
+    trust: Arc<Trust>,
     /// Milliseconds after [`Servers::began`]; before that moment it is not read from.
     rests_until: AtomicU64,
 }
@@ -32,8 +67,9 @@ impl Server {
         shown: String,
         writer: DatabaseConnection,
         reader: DatabaseConnection,
+        trust: Arc<Trust>,
     ) -> Self {
-        Self { shown, writer, reader, rests_until: AtomicU64::new(0) }
+        Self { shown, writer, reader, trust, rests_until: AtomicU64::new(0) }
     }
 }
 
@@ -79,12 +115,13 @@ impl Servers {
 
     /// Reads from elsewhere for a while.
     pub(crate) fn rest(&self, replica: &Server) {
-        let until = self.now() + u64::try_from(REST.as_millis()).unwrap_or_default();
+        replica.trust.breaks();
+        let until = self.now() + millis(REST);
         replica.rests_until.store(until, Ordering::Relaxed);
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        millis(self.began.elapsed())
     }
 
     /// Looks for the primary, and tells whether it is another than before. Of all who ask at once
@@ -126,9 +163,19 @@ impl Servers {
         }
     }
 
-    /// Whether there is anywhere to look after this error.
-    pub(crate) fn may_have_moved(&self, error: &DataError) -> bool {
-        self.all.len() > 1 && matches!(error, DataError::Unavailable(_))
+    /// What to do after an error of the primary, or of what `asked` was: distrusts its other
+    /// connections, looks for another primary, and tells whether trying again may help. A pool
+    /// that had no connection to give was waited for already.
+    pub(crate) async fn lost(&self, asked: &Server, error: &DbErr) -> bool {
+        if self.is_file() || !matches!(DataError::from(error.clone()), DataError::Unavailable(_)) {
+            return false;
+        }
+        asked.trust.breaks();
+        self.search().await || !matches!(error, DbErr::ConnectionAcquire(_))
+    }
+
+    fn is_file(&self) -> bool {
+        self.primary().reader.get_database_backend() == DbBackend::Sqlite
     }
 
     pub(crate) async fn close(&self) {
@@ -147,7 +194,7 @@ mod tests {
     fn servers(count: usize) -> Servers {
         let mut all = (0..count).map(|n| {
             let nowhere = DatabaseConnection::default();
-            Server::new(n.to_string(), nowhere.clone(), nowhere)
+            Server::new(n.to_string(), nowhere.clone(), nowhere, Trust::new())
         });
         let first = all.next().unwrap();
         Servers::new(first, all.collect())
@@ -155,6 +202,20 @@ mod tests {
 
     fn next(servers: &Servers) -> Option<&str> {
         servers.replica().map(|server| server.shown.as_str())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_that_rested_through_a_break_are_tested() {
+        let trust = Trust::new();
+        let while_ago = Duration::from_millis(20);
+        tokio::time::advance(while_ago).await;
+        assert!(trust.holds(Duration::ZERO) && trust.holds(while_ago / 2));
+        assert!(!trust.holds(TRUSTED_FOR));
+        trust.breaks();
+        assert!(!trust.holds(Duration::ZERO) && !trust.holds(while_ago / 2));
+        tokio::time::advance(while_ago).await;
+        assert!(trust.holds(while_ago / 2), "it was given back after the break");
+        assert!(!trust.holds(while_ago * 2));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use sea_orm::{DatabaseConnection, SqlxSqliteConnector};
 use tracing::log::LevelFilter;
 
 use crate::error::one_line;
-use crate::servers::{Server, Servers};
+use crate::servers::{Server, Servers, Trust};
 use crate::{DataError, DataSettings, Migration, migration};
 
 /// How long a statement waits for another process before it is [`DataError::Busy`].
@@ -84,7 +84,8 @@ pub(crate) async fn open(
         }
     };
     let reader = pool(settings.readers.max(1)).connect_lazy_with(read);
-    let file = Server::new(path.display().to_string(), connection(writer), connection(reader));
+    let shown = path.display().to_string();
+    let file = Server::new(shown, connection(writer), connection(reader), Trust::new());
     Ok(Servers::new(file, Vec::new()))
 }
 

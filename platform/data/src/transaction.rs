@@ -5,6 +5,7 @@
 //! both behave alike and loudly: once a statement has failed, the rest fails and so does the
 //! commit. What may be there already is written with `ON CONFLICT`.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sea_orm::prelude::async_trait;
@@ -19,32 +20,31 @@ use crate::DataError;
 pub struct Tx {
     inner: DatabaseTransaction,
     doomed: AtomicBool,
-    /// The server went away, or does not take writes any more.
-    cut_off: AtomicBool,
+    /// The error by which the server went away, or took no more writes.
+    loss: OnceLock<DbErr>,
 }
 
 impl Tx {
     pub(crate) fn new(inner: DatabaseTransaction) -> Self {
-        Self { inner, doomed: AtomicBool::new(false), cut_off: AtomicBool::new(false) }
+        Self { inner, doomed: AtomicBool::new(false), loss: OnceLock::new() }
     }
 
     /// Keeps what was written. A doomed transaction is rolled back and says so.
-    pub(crate) async fn commit(self) -> Result<(), DataError> {
-        if let Err(error) = self.check() {
+    pub(crate) async fn commit(self) -> Result<(), DbErr> {
+        if let Err(doomed) = self.check() {
             self.rollback().await;
-            return Err(error.into());
+            return Err(doomed);
         }
-        Ok(self.inner.commit().await?)
+        self.inner.commit().await
     }
 
-    /// Forgets what was written, and tells whether the server is there no more. Should even that
-    /// fail, the pool discards the connection.
-    pub(crate) async fn rollback(self) -> bool {
-        let cut_off = self.cut_off.load(Ordering::Relaxed);
+    /// Forgets what was written, and tells the error, if there was one, by which the server was
+    /// lost. Should even that fail, the pool discards the connection.
+    pub(crate) async fn rollback(self) -> Option<DbErr> {
         if let Err(error) = self.inner.rollback().await {
             tracing::warn!(%error, "a transaction could not be rolled back; its connection is closed");
         }
-        cut_off
+        self.loss.into_inner()
     }
 
     fn check(&self) -> Result<(), DbErr> {
@@ -64,7 +64,7 @@ impl Tx {
         let result = work.await;
         if let Err(error) = &result {
             if matches!(DataError::from(error.clone()), DataError::Unavailable(_)) {
-                self.cut_off.store(true, Ordering::Relaxed);
+                self.loss.set(error.clone()).ok();
             }
             self.doomed.store(true, Ordering::Relaxed);
         }

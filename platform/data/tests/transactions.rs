@@ -8,7 +8,7 @@ use data::{
     DataError, DataSettings, Database, Engine, FromQueryResult, Migration, Sql, Tx, values,
 };
 use sea_orm::ConnectionTrait;
-use testkit::{cancel_at_random, eventually, on_each_engine, run_on_postgres};
+use testkit::{cancel_after, cancel_at_random, eventually, on_each_engine, run_on_postgres};
 
 const TABLES: &[&[Migration]] = &[&[Migration {
     name: "test/0001",
@@ -186,13 +186,13 @@ on_each_engine!(writes_cut_off_anywhere_are_whole_or_absent, |settings: DataSett
     let acknowledged = running.join_all().await;
     let acknowledged = acknowledged.into_iter().flatten().filter(|(_, r)| r.is_ok()).count();
     assert!(acknowledged > 0 && acknowledged < 300, "{acknowledged}");
+    eventually("all writes have ended", || async { open_transactions(&db).await == 0 }).await;
     // Those without a caller finish too; then every connection can still write.
     for pair in tries..tries + 12 {
         db.write(move |tx| Box::pin(insert_pair(tx, pair))).await.unwrap();
     }
     let halves =
         "SELECT pair FROM entry GROUP BY pair HAVING COUNT(*) <> 2 OR pair % 5 = 0 AND pair < 400";
-    eventually("all writes have ended", || async { open_transactions(&db).await == 0 }).await;
     let halves = db.read().rows::<(i64,)>(halves, []).await.unwrap();
     assert_eq!(halves, vec![]);
     let (pairs,) = db
@@ -202,6 +202,16 @@ on_each_engine!(writes_cut_off_anywhere_are_whole_or_absent, |settings: DataSett
         .unwrap()
         .unwrap();
     assert!(pairs >= i64::try_from(acknowledged).unwrap());
+});
+
+on_each_engine!(no_step_of_a_write_is_cut_in_the_middle, |settings: DataSettings| async move {
+    let db = open(&DataSettings { pool: 2, ..settings }).await;
+    for polls in 0..60 {
+        let write = db.write(move |tx| Box::pin(insert_pair(tx, polls)));
+        cancel_after(write, u32::try_from(polls % 6).unwrap()).await;
+        // Whoever has a connection next would end what was left open on it.
+        eventually("nothing is left open", || async { open_transactions(&db).await == 0 }).await;
+    }
 });
 
 /// Transactions that are open on the server; on SQLite a write would not get through.

@@ -8,12 +8,10 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-/// Polls `work` a number of times between 0 and 40 that follows from `seed`, small ones being
-/// likelier, and drops it there. Answers what it finished with, if it came to its end.
-pub async fn cancel_at_random<F: Future>(work: F, seed: u64) -> Option<F::Output> {
-    let mut random = StdRng::seed_from_u64(seed);
-    let most = random.random_range(0..=40_u32);
-    let mut left = random.random_range(0..=most);
+/// Polls `work` at most `polls` times and drops it there. Answers what it finished with, if it came
+/// to its end.
+pub async fn cancel_after<F: Future>(work: F, polls: u32) -> Option<F::Output> {
+    let mut left = polls;
     let mut work = pin!(work);
     poll_fn(|context| {
         if left == 0 {
@@ -22,13 +20,20 @@ pub async fn cancel_at_random<F: Future>(work: F, seed: u64) -> Option<F::Output
         left -= 1;
         match work.as_mut().poll(context) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
-            // Its own waker may never be called once more before its next step is due; polling
-            // again at once makes the point of the cut depend on timing as well as on the seed.
+            // Dropped right after its last step, and not when it is woken for the next.
             Poll::Pending if left == 0 => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         }
     })
     .await
+}
+
+/// [`cancel_after`] a number of polls between 0 and 40 that follows from `seed`; small ones are
+/// likelier.
+pub async fn cancel_at_random<F: Future>(work: F, seed: u64) -> Option<F::Output> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let most = random.random_range(0..=40_u32);
+    cancel_after(work, random.random_range(0..=most)).await
 }
 
 /// Waits until `condition` holds, looking every 5 ms.

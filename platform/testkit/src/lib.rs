@@ -18,7 +18,7 @@ mod postgres;
 
 pub use client::{Client, Reply};
 pub use engines::{run_on_postgres, run_on_sqlite, sibling, temp_sqlite};
-pub use faults::{cancel_at_random, eventually};
+pub use faults::{cancel_after, cancel_at_random, eventually};
 pub use link::Link;
 
 /// Makes a test run on each engine: `on_each_engine!(name, |settings: DataSettings| async move

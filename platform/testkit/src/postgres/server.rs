@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -112,12 +113,22 @@ async fn connect(run: &Path) -> Result<PgConnection, Error> {
         .await
 }
 
-/// Whether the server in `run` answers.
-fn answers(run: &Path) -> bool {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+/// Whether the server in `run` answers; `child` is the one that was started there just now, which
+/// is waited for.
+fn answers(run: &Path, mut child: Option<&mut Child>) -> io::Result<bool> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let began = Instant::now();
     runtime.block_on(async {
-        let probe = async { connect(run).await?.close().await };
-        matches!(tokio::time::timeout(Duration::from_secs(5), probe).await, Ok(Ok(())))
+        loop {
+            let probe = async { connect(run).await?.close().await };
+            let answers =
+                matches!(tokio::time::timeout(Duration::from_secs(5), probe).await, Ok(Ok(())));
+            let Some(child) = child.as_mut().filter(|_| !answers) else { return Ok(answers) };
+            if child.try_wait()?.is_some() || began.elapsed() > PATIENCE {
+                return Ok(false);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     })
 }
 
@@ -134,12 +145,8 @@ fn join_or_start(programs: &Programs) -> io::Result<Server> {
     let name = format!("run-{}-{:08x}", std::process::id(), rand::random::<u32>());
     let run = base.join(&name);
     let mut started = start(programs, &base, &name)?;
-    let began = Instant::now();
-    while !answers(&run) {
-        if started.child.try_wait()?.is_some() || began.elapsed() > PATIENCE {
-            return Err(io::Error::other(tail(&run)));
-        }
-        std::thread::sleep(Duration::from_millis(20));
+    if !answers(&run, Some(&mut started.child))? {
+        return Err(io::Error::other(tail(&run)));
     }
     symlink(&name, base.join("current"))?;
     Ok(Server { run, _lease: started.lease })
@@ -152,8 +159,8 @@ fn join(base: &Path) -> Option<Server> {
     let run = base.join(&name);
     let lease = hold_lease(&run).ok()?;
     // Still the current one now that the pipe is held: its supervisor will wait for us.
-    (fs::read_link(&current).ok()? == name && answers(&run))
-        .then_some(Server { run, _lease: lease })
+    let lives = fs::read_link(&current).ok()? == name && answers(&run, None).ok()?;
+    lives.then_some(Server { run, _lease: lease })
 }
 
 /// A folder for this user alone. Short, since the path of a socket has at most 107 bytes.
