@@ -32,12 +32,17 @@ impl<S, R> Action<S, R> {
 
 /// A kind of saga over a state `S`. Reads from top to bottom:
 ///
-/// ```ignore
-/// Definition::<State>::new("create_palette")
-///     .local("insert it", |tx, _, s| Box::pin(async move { … Ok(s) }))
-///     .undo_local(|tx, _, s| Box::pin(async move { … Ok(()) }))
-///     .remote("list it", move |key, s| { let popularity = popularity.clone(); async move { … Ok(s) } })
-///     .undo_remote(…)
+/// ```
+/// # use saga::Definition;
+/// # #[derive(serde::Serialize, serde::Deserialize)]
+/// # struct State;
+/// let create = Definition::<State>::new("create_palette")
+///     .local("insert it", |_tx, _key, state| Box::pin(async move { Ok(state) }))
+///     .undo_local(|_tx, _key, _state| Box::pin(async move { Ok(()) }))
+///     .remote("list it", |_key, state| async move { Ok(state) })
+///     .undo_remote(|_key, _state| async move { Ok(()) })
+///     .pivot()
+///     .local("show it", |_tx, _key, state| Box::pin(async move { Ok(state) }));
 /// ```
 ///
 /// A change to the steps, or to `S` that old JSON does not fit, is a new
