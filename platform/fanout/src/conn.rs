@@ -316,3 +316,6 @@ impl<K: Key, M: Meta> Conn<K, M> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fanout::{Frame, Hub, Settings, Snapshot};
 use futures::StreamExt;
+use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::clients::{close_code, connect, eventually, next, text, welcomed, within};
@@ -133,9 +134,22 @@ async fn first_frames_are_not_held_against_a_reader() {
 async fn a_backlog_that_does_not_fit_cuts_its_readers_off_instead_of_losing_frames() {
     let hub: Hub<&str> =
         Hub::new(Settings { max_backlog: 10_000, loops: 1, ..Settings::default() });
-    let address = serve(Wire::Plain, welcoming(&hub, "topic", ())).await;
+    let (sender, mut sockets) = mpsc::channel(1);
+    let router = joining({
+        let hub = hub.clone();
+        move |upgrade| {
+            let sender = sender.clone();
+            hub.accept(upgrade, (), |socket| async move {
+                socket.join("topic");
+                let _ = sender.send(socket).await;
+                Ok(())
+            })
+        }
+    });
+    let busy = serve(Wire::Plain, router).await;
     let quiet = serve(Wire::Plain, welcoming(&hub, "quiet", ())).await;
-    let mut reader = welcomed(address).await;
+    let mut reader = connect(busy).await;
+    let socket = within("the socket", sockets.recv()).await.unwrap();
     let mut other = welcomed(quiet).await;
     // No other task runs meanwhile, so all of it is one backlog.
     hub.publish(&"quiet", "small");
@@ -143,6 +157,12 @@ async fn a_backlog_that_does_not_fit_cuts_its_readers_off_instead_of_losing_fram
         hub.publish(&"topic", "x".repeat(1000));
     }
     hub.publish(&"topic", "small enough to fit, but after a gap");
+    // Brings what was published before it ahead of the cut.
+    socket.send("direct");
     assert_eq!(text(&mut other).await, "small");
+    for _ in 0..9 {
+        assert_eq!(text(&mut reader).await.len(), 1000);
+    }
+    assert_eq!(text(&mut reader).await, "direct");
     assert_eq!(close_code(&mut reader).await, 1013);
 }
