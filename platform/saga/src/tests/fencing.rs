@@ -142,3 +142,20 @@ on_each_engine!(
         tasks.stop().await;
     }
 );
+
+on_each_engine!(a_driver_that_lost_its_lease_goes_away, |settings: DataSettings| async move {
+    let world = World::build(&settings).await;
+    let id = Uuid::new_v4();
+    let faults = Faults::new(|reached| reached.point == Point::Effect && reached.step == "hotel");
+    world.mortal(&faults).run(TRIP, id, Trip::named("a")).await.unwrap_err();
+    let old = world.row(id).await.unwrap();
+    world.pass(world::LEASE + 1);
+    let engine = world.engine();
+    crate::recovery::claim(&engine, old.clone()).await.unwrap().unwrap();
+    let heirs = world.row(id).await;
+    let kind = engine.kinds.values().next().unwrap().clone();
+    let (progress, told) = tokio::sync::watch::channel(Progress::Starting);
+    Drive::new(engine, kind, old, progress).run().await;
+    assert!(matches!(*told.borrow(), Progress::Away));
+    assert_eq!(world.row(id).await, heirs);
+});
