@@ -55,7 +55,7 @@ pub(crate) fn pick(
     let quick = match (choice.policy, choice.key) {
         (Policy::RoundRobin, _) => in_turn(set, choice.turn, fitness),
         (Policy::ConsistentHash(_), Some(key)) => by_hash(set, key, fitness),
-        (Policy::LeastConnections, _) => of_two(set, fitness, |i| connections(i)),
+        (Policy::LeastConnections, _) => of_two(set, fitness, connections),
         (Policy::PeakEwma | Policy::ConsistentHash(_), _) => of_two(set, fitness, |i| i.cost(now)),
     };
     if let Some(ticket) = quick.and_then(|i| i.begin(now)) {
@@ -105,7 +105,7 @@ fn fitness(
     }
 }
 
-fn connections(instance: &Instance) -> f64 {
+fn connections(instance: &Arc<Instance>) -> f64 {
     (instance.load.in_flight() as f64 + 1.0) / instance.weight()
 }
 
@@ -113,7 +113,7 @@ fn connections(instance: &Instance) -> f64 {
 fn of_two(
     set: &[Arc<Instance>],
     fitness: impl Fn(&Arc<Instance>) -> Fitness,
-    cost: impl Fn(&Instance) -> f64,
+    cost: impl Fn(&Arc<Instance>) -> f64,
 ) -> Option<&Arc<Instance>> {
     let (a, b) = match set {
         [] => return None,
@@ -139,7 +139,7 @@ fn of_two(
 /// Maps 32 random bits to an index below `length` (Lemire, without the correction of its bias,
 /// which is length / 2^32).
 fn below(draw: u32, length: usize) -> usize {
-    (u64::from(draw) * length as u64 >> 32) as usize
+    ((u64::from(draw) * length as u64) >> 32) as usize
 }
 
 /// The next fit one.
@@ -182,3 +182,6 @@ fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,7 +72,7 @@ pub(crate) struct Received {
 /// The body of a response.
 pub(crate) enum Content {
     Whole(Bytes),
-    Streaming(Streaming),
+    Streaming(Box<Streaming>),
 }
 
 impl Content {
@@ -143,7 +143,7 @@ async fn exchange(
     }
     let pool = reusable.then(|| endpoint.clone());
     let streaming = Streaming::new(connection, sender, Decoder::new(framing), pool);
-    Ok(Received { status, headers, content: Content::Streaming(streaming) })
+    Ok(Received { status, headers, content: Content::Streaming(Box::new(streaming)) })
 }
 
 /// Goes on sending; the sender is gone when it has nothing more to do. An instance that does not

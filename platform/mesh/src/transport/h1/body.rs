@@ -46,7 +46,7 @@ impl Streaming {
     }
 
     /// The same body, on whose end the call ends.
-    pub(super) fn accounted(mut self, ticket: Ticket) -> Self {
+    pub(super) fn accounted(mut self: Box<Self>, ticket: Ticket) -> Box<Self> {
         self.ticket = self.connection.is_some().then_some(ticket);
         self
     }

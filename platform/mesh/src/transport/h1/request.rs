@@ -18,7 +18,7 @@ use crate::transport::Failure;
 use crate::transport::h1::Connection;
 use crate::transport::outgoing::Outgoing;
 
-/// A kept body up to this size is copied behind the head, and leaves in one write.
+/// A piece of a body up to this size is copied behind what is to be written already.
 const COPIED: usize = 16 * 1024;
 
 /// How the length of a body is said.
@@ -37,7 +37,7 @@ pub(super) struct Sender {
     left: Option<u64>,
     /// A piece of the body that is being written.
     chunk: Bytes,
-    /// The chunk must be followed by a line end.
+    /// The piece must be followed by a line end.
     line_end_due: bool,
     ended: bool,
 }
@@ -48,60 +48,73 @@ impl Sender {
         connection: &mut Connection,
         parts: &Parts,
         host: &HeaderValue,
-        mut body: Outgoing,
+        body: Outgoing,
     ) -> Self {
         let length = length(&parts.method, &body);
         encode(&mut connection.write, parts, host, length);
-        let mut ended = body.is_end_stream();
-        let mut chunk = Bytes::new();
-        if let Outgoing::Full(bytes) = &mut body {
-            if bytes.len() <= COPIED {
-                connection.write.extend_from_slice(bytes);
-            } else {
-                chunk = std::mem::take(bytes);
-            }
-            ended = true;
-        }
         let left = match length {
             Length::Absent => Some(0),
             Length::Known(length) => Some(length),
             Length::Chunked => None,
         };
-        Self { body, left, chunk, line_end_due: false, ended }
+        let ended = body.is_end_stream();
+        Self { body, left, chunk: Bytes::new(), line_end_due: false, ended }
     }
 
-    /// Sends until the request is complete.
+    /// Sends until the request is complete. What is at hand of the body leaves with the head, in
+    /// one write.
     pub(super) fn poll(
         &mut self,
         connection: &mut Connection,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Failure>> {
         loop {
+            let waits = self.poll_gather(&mut connection.write, cx)?.is_pending();
             while !connection.write.is_empty() || !self.chunk.is_empty() {
                 ready!(self.poll_write(connection, cx))?;
             }
-            if std::mem::take(&mut self.line_end_due) {
-                connection.write.put_slice(b"\r\n");
+            if self.ended && !self.line_end_due {
+                return Poll::Ready(Ok(()));
             }
-            if self.ended {
-                if connection.write.is_empty() {
-                    return Poll::Ready(Ok(()));
-                }
-                continue;
-            }
-            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        self.begin_chunk(data, &mut connection.write)?;
-                    }
-                }
-                Some(Err(error)) => return Poll::Ready(Err(Failure::Caller(error))),
-                None => self.end(&mut connection.write)?,
+            if waits {
+                return Poll::Pending;
             }
         }
     }
 
-    fn begin_chunk(&mut self, data: Bytes, write: &mut BytesMut) -> Result<(), Failure> {
+    /// Takes the next piece of the body, unless there is one to be written still.
+    fn poll_gather(
+        &mut self,
+        write: &mut BytesMut,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Failure>> {
+        if !self.chunk.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        if std::mem::take(&mut self.line_end_due) {
+            write.put_slice(b"\r\n");
+        }
+        if self.ended {
+            return Poll::Ready(Ok(()));
+        }
+        match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    self.add(data, write)?;
+                }
+                // Saves a write for the end of what is complete.
+                if self.chunk.is_empty() && self.body.is_end_stream() {
+                    self.end(write)?;
+                }
+            }
+            Some(Err(error)) => return Poll::Ready(Err(Failure::Caller(error))),
+            None => self.end(write)?,
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// A piece of the body: a small one into the buffer, a large one beside it.
+    fn add(&mut self, data: Bytes, write: &mut BytesMut) -> Result<(), Failure> {
         if data.is_empty() {
             return Ok(());
         }
@@ -113,10 +126,17 @@ impl Sender {
             None => {
                 let size = format!("{:x}\r\n", data.len());
                 write.put_slice(size.as_bytes());
-                self.line_end_due = true;
             }
         }
-        self.chunk = data;
+        if data.len() <= COPIED {
+            write.put_slice(&data);
+            if self.left.is_none() {
+                write.put_slice(b"\r\n");
+            }
+        } else {
+            self.chunk = data;
+            self.line_end_due = self.left.is_none();
+        }
         Ok(())
     }
 
