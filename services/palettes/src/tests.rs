@@ -18,7 +18,7 @@ use testkit::on_each_engine;
 use uuid::Uuid;
 
 use crate::fake_popularity::{Answer, FakePopularity};
-use crate::model::{Change, Draft};
+use crate::model::{Change, Draft, Palette};
 use crate::popularity::Popularity;
 use crate::store::Store;
 use crate::{MIGRATIONS, create_palette, delete_palette, update_palette};
@@ -63,7 +63,8 @@ impl World {
             first_pause: Duration::from_millis(1),
             longest_pause: Duration::from_millis(4),
             recover_every: Duration::from_millis(5),
-            wait: Duration::from_millis(50),
+            // Nobody waits long for the dead.
+            wait: Duration::from_millis(if faults.is_some() { 50 } else { 20_000 }),
             clock: Clock::new(move || rest::Timestamp::now().0 + ahead.load(Ordering::SeqCst)),
             faults,
             ..Settings::default()
@@ -230,3 +231,28 @@ on_each_engine!(an_account_is_erased_for_good, |settings: DataSettings| async mo
         }
     }
 });
+
+on_each_engine!(
+    popularity_is_told_again_when_it_was_told_what_is_past,
+    |settings: DataSettings| async move {
+        let world = World::new(settings).await;
+        let id = world.create(&world.engine(None)).await.unwrap();
+        let palette = world.store.get(id).await.unwrap();
+        let other =
+            palette.clone().map(|palette| Palette { category: Some("new".into()), ..palette });
+        for seen in
+            [[&palette, &other, &other], [&other, &palette, &other], [&palette, &None, &None]]
+        {
+            let looks = AtomicI64::new(0);
+            let current = || async {
+                // What another request has made of it by now; the last stays.
+                let look = looks.fetch_add(1, Ordering::SeqCst).min(2);
+                Ok::<_, tonic::Status>(seen[usize::try_from(look).unwrap()].clone())
+            };
+            world.popularity.agree(id, current).await.unwrap();
+            let last = seen[2].as_ref().and_then(|palette| palette.category.clone());
+            assert_eq!(world.fake.item(id.get()).and_then(|item| item.category), last);
+        }
+        assert!(world.fake.known().is_empty());
+    }
+);
