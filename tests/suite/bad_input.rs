@@ -148,7 +148,7 @@ in_every_shape!(pictures_that_are_none, async |system: &mut System| {
     huge.extend([0; 64]);
     let cases: Vec<(u16, Vec<u8>, &str)> = vec![
         (415, b"no picture".to_vec(), "5"),
-        (415, Vec::new(), "5"),
+        (422, Vec::new(), "5"),
         (413, huge, "5"),
         (413, vec![0xff; 20 * 1024 * 1024 + 1], "5"),
         (422, b"no picture".to_vec(), "1"),
