@@ -153,7 +153,8 @@ impl Route {
             let broken = |_| Error::new(Kind::Broken, &self.service.name, 1);
             let body = Outgoing::new(body, idempotent).await.map_err(broken)?;
             let choice = Choice { policy: &self.policy, turn: &self.turn, key, idempotent };
-            let request = remote::Request { parts, body, way, idempotent, deadline };
+            let external = self.external;
+            let request = remote::Request { parts, body, way, idempotent, deadline, external };
             self.service.remote.send(request, &choice).await
         };
         match deadline {
@@ -199,9 +200,7 @@ fn outside(context: &Context, to: &mut HeaderMap, grpc: bool) {
     if let Ok(id) = HeaderValue::from_str(&context.request_id) {
         to.insert(headers::REQUEST_ID, id);
     }
-    if let Ok(trace) = HeaderValue::from_str(&context.trace.to_string()) {
-        to.insert(headers::TRACEPARENT, trace);
-    }
+    to.insert(headers::TRACEPARENT, context.trace.to_header());
     let left = context.time_left().filter(|_| grpc);
     match left
         .and_then(|l| HeaderValue::from_str(&format!("{}m", l.as_millis().min(99_999_999))).ok())

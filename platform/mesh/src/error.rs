@@ -23,7 +23,7 @@ pub enum Kind {
     Busy,
     /// The deadline passed. What was asked may have been done or not.
     Deadline,
-    /// The connection broke before an answer came. What was asked may have been done or not.
+    /// The connection broke before an answer came, or the request's own body did. What was asked may have been done or not.
     Broken,
 }
 

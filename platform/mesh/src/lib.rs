@@ -6,7 +6,7 @@
 //!
 //! Invariant: both ways give the same deadline, caller, trace, metrics, concurrency limit,
 //! panic-to-error and cancellation. The few differences that remain are listed in
-//! `tests/both_ways.rs`.
+//! `tests/mesh/both_ways.rs`.
 
 mod channel;
 mod clock;

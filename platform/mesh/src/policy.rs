@@ -9,7 +9,7 @@ pub enum Policy {
     /// Source: Finagle's `p2cPeakEwma`, after Mitzenmacher, "The power of two choices".
     #[default]
     PeakEwma,
-    /// One after the other.
+    /// One after the other; weights do not count.
     RoundRobin,
     /// Of two taken at random, the one with fewer requests in flight.
     LeastConnections,

@@ -21,7 +21,7 @@ use http::{Method, StatusCode};
 use tokio::time::Instant;
 
 use crate::clock::Nanos;
-use crate::error::{Error, Kind};
+use crate::error::{ERROR, Error, Kind};
 use crate::registry::Listed;
 use crate::settings::MeshSettings;
 use crate::transport::io::Dialer;
@@ -55,6 +55,8 @@ pub(crate) struct Request {
     pub(crate) way: Way,
     pub(crate) idempotent: bool,
     pub(crate) deadline: Option<Instant>,
+    /// It goes to somebody else's service, which has no door of ours.
+    pub(crate) external: bool,
 }
 
 /// Why an attempt is not the last, or that it is.
@@ -190,14 +192,19 @@ impl Remote {
     }
 
     async fn attempt(&self, request: &mut Request, mut ticket: Ticket) -> Verdict {
-        let Request { parts, body, way, idempotent, deadline } = request;
+        let Request { parts, body, way, idempotent, deadline, external } = request;
         ticket.until(*deadline, body.ended());
         let repeatable = body.again().is_some();
         let endpoint = ticket.instance().endpoint.clone();
         let sent = transport::send(&endpoint, parts, body, *way, *idempotent).await;
         let again = repeatable && *idempotent;
         match sent {
-            Ok(answer) => self.judge(answer, ticket, again, repeatable),
+            Ok(mut answer) => {
+                if *external {
+                    answer.headers_mut().remove(ERROR);
+                }
+                self.judge(answer, ticket, again, repeatable)
+            }
             // The caller's own doing, and nothing about the instance.
             Err(Failure::Caller(_)) => Verdict::Failed(Kind::Broken),
             Err(failure) => {

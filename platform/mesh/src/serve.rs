@@ -61,14 +61,14 @@ where
     });
     loop {
         tokio::select! {
-            (io, _) = listener.accept() => tasks.spawn("mesh connection", converse(io, mesh.clone(), tasks.clone())),
+            (io, _) = listener.accept() => tasks.spawn("mesh connection", converse(io, mesh.clone())),
             () = &mut closed => break,
         }
     }
     mesh.shared.closing.cancel();
 }
 
-async fn converse<I>(io: I, mesh: Mesh, tasks: Tasks)
+async fn converse<I>(io: I, mesh: Mesh)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -95,7 +95,6 @@ where
             connection.await
         }
     };
-    drop(tasks);
     if let Err(error) = ended {
         tracing::debug!(error, "connection of a sibling ended");
     }

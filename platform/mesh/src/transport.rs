@@ -123,6 +123,13 @@ impl Answer {
         }
     }
 
+    pub(crate) fn headers_mut(&mut self) -> &mut HeaderMap {
+        match self {
+            Self::Plain(received) => &mut received.headers,
+            Self::Hyper(response) => response.headers_mut(),
+        }
+    }
+
     /// The response; the call ends with its body.
     pub(crate) fn into_response(self, ticket: Ticket) -> Response {
         match self {

@@ -48,11 +48,11 @@ impl Registry {
         Self { runtime: Some(runtime), address }
     }
 
-    fn kill(self) {
+    async fn kill(self) {
         let address = self.address;
         drop(self);
         while std::net::TcpStream::connect(address).is_ok() {
-            std::thread::sleep(Duration::from_millis(1));
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 }
@@ -128,7 +128,7 @@ async fn a_registry_that_was_killed_knows_everybody_within_two_seconds() {
     let (mesh, _following) = caller(address);
     until("both are seen", SOON, || count(&mesh) == 2).await;
     let channel = mesh.channel("bench");
-    registry.kill();
+    registry.kill().await;
     let killed = Instant::now();
     while killed.elapsed() < Duration::from_secs(4) {
         assert_eq!(call(&channel).await, Ok(StatusCode::OK), "longer than a heartbeat lives");

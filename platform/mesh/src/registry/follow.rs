@@ -81,6 +81,9 @@ fn apply(mesh: &Mesh, snapshot: &Snapshot) {
     for Group { service_name, instances } in &snapshot.services {
         let Some(service) = mesh.listed(service_name) else { continue };
         let keep = snapshot.warming || instances.is_empty();
+        if instances.is_empty() && !snapshot.warming {
+            service.remote.set().iter().for_each(|i| i.unlist());
+        }
         service.remote.update(instances, keep, &mesh.shared.dialer, &mesh.shared.settings);
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct Instance {
     /// Which instance this is for rendezvous hashing.
     pub(crate) hash: u64,
     tuning: Tuning,
+    /// Whether the registry lists it, or it is only kept because nobody else is listed.
+    listed: AtomicBool,
     weight: AtomicU32,
     label: Mutex<Label>,
     succeeded: AtomicU32,
@@ -65,6 +67,7 @@ impl Instance {
             load: Load::new(tuning.clock.now()),
             breaker: Breaker::new(),
             tuning,
+            listed: AtomicBool::new(true),
             weight: AtomicU32::new(1),
             label: Mutex::new(Label { version: String::new(), zone: String::new() }),
             succeeded: AtomicU32::new(0),
@@ -78,9 +81,15 @@ impl Instance {
 
     /// Takes over what the registry says now.
     pub(crate) fn relabel(&self, listed: &Listed) {
+        self.listed.store(true, Relaxed);
         self.weight.store(listed.weight.max(1), Relaxed);
         let label = Label { version: listed.version.clone(), zone: listed.zone.clone() };
         *self.label.lock().unwrap_or_else(PoisonError::into_inner) = label;
+    }
+
+    /// The registry lists it no more.
+    pub(crate) fn unlist(&self) {
+        self.listed.store(false, Relaxed);
     }
 
     pub(crate) fn weight(&self) -> f64 {
@@ -134,7 +143,7 @@ impl Instance {
             version: label.version.clone(),
             zone: label.zone.clone(),
             weight: self.weight.load(Relaxed),
-            healthy: circuit == Circuit::Closed,
+            healthy: circuit == Circuit::Closed && self.listed.load(Relaxed),
             circuit,
             in_flight: self.load.in_flight(),
             latency_ms: self.load.latency(now, self.tuning.decay) / 1e6,

@@ -75,10 +75,22 @@ pub(super) async fn send(
     parts: &Parts,
     body: &mut Outgoing,
 ) -> Result<Response<Incoming>, Failure> {
+    // The connection may have ended at the moment it was used; then there is a fresh one for the
+    // second try.
+    match send_once(endpoint, parts, body).await {
+        Err(Failure::NotSent) => send_once(endpoint, parts, body).await,
+        sent => sent,
+    }
+}
+
+async fn send_once(
+    endpoint: &Endpoint,
+    parts: &Parts,
+    body: &mut Outgoing,
+) -> Result<Response<Incoming>, Failure> {
     let mut sender = endpoint.multiplexed.sender(endpoint).await?;
     let copy = body.again().unwrap_or_else(|| std::mem::take(body));
-    let request = request(endpoint, parts, copy);
-    match sender.try_send_request(request).await {
+    match sender.try_send_request(request(endpoint, parts, copy)).await {
         Ok(response) => Ok(response),
         Err(mut error) => {
             if let Some(unsent) = error.take_message() {

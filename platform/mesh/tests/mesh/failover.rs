@@ -113,9 +113,9 @@ async fn killing_an_instance_under_load_fails_no_idempotent_request() {
         move || done.load(Ordering::Relaxed) >= from + n
     };
     eventually("load", more(500)).await;
-    fleet.instances.remove(0).kill();
+    fleet.instances.remove(0).kill().await;
     eventually("load goes on", more(1_000)).await;
-    fleet.instances.remove(0).kill();
+    fleet.instances.remove(0).kill().await;
     eventually("load goes on with one", more(1_000)).await;
     stop.store(true, Ordering::Relaxed);
     for caller in callers {
@@ -152,7 +152,7 @@ async fn what_must_not_be_repeated_is_not() {
         .collect();
     let orders = || book.lock().unwrap().len();
     eventually("orders", || orders() > 500).await;
-    fleet.instances.remove(0).kill();
+    fleet.instances.remove(0).kill().await;
     let mut failed = 0;
     for caller in callers {
         failed += caller.await.unwrap();
@@ -168,7 +168,7 @@ async fn where_nobody_listens_anything_goes_on_to_the_next() {
     let router = || Router::new().route("/order", post(|| async { "placed" }));
     let mut fleet = Fleet::of(vec![router(), router(), router(), router()], fake::settings()).await;
     for _ in 0..3 {
-        fleet.instances.remove(0).kill();
+        fleet.instances.remove(0).kill().await;
     }
     for _ in 0..50 {
         let order = Request::post("/order").body(Body::from("one")).unwrap();
@@ -182,7 +182,7 @@ async fn where_nobody_listens_anything_goes_on_to_the_next() {
 async fn when_nobody_is_left_it_fails_fast_and_says_when_to_come_back() {
     let settings = MeshSettings { breaker_open_ms: 5_000, ..fake::settings() };
     let mut fleet = Fleet::of(vec![Router::new()], settings).await;
-    fleet.instances.remove(0).kill();
+    fleet.instances.remove(0).kill().await;
     for _ in 0..5 {
         assert_eq!(
             fleet.channel().send(get_request("/")).await.unwrap_err().kind(),
@@ -322,7 +322,7 @@ async fn an_outlier_is_ejected_and_others_serve() {
         "/",
         get(move || {
             let n = count.fetch_add(1, Ordering::SeqCst);
-            async move { if n % 2 == 0 { StatusCode::BAD_GATEWAY } else { StatusCode::OK } }
+            async move { if n.is_multiple_of(2) { StatusCode::BAD_GATEWAY } else { StatusCode::OK } }
         }),
     );
     let good = || Router::new().route("/", get(|| async {}));

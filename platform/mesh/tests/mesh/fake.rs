@@ -139,12 +139,12 @@ impl Killable {
     }
 
     /// Returns when nobody listens any more.
-    pub(crate) fn kill(mut self) {
+    pub(crate) async fn kill(mut self) {
         self.stop();
         let began = std::time::Instant::now();
         while std::net::TcpStream::connect(self.address).is_ok() {
             assert!(began.elapsed() < Duration::from_secs(10), "it does not die");
-            std::thread::sleep(Duration::from_millis(1));
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 

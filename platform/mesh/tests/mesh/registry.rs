@@ -31,7 +31,7 @@ async fn traffic_goes_on_while_the_registry_is_away_and_after_it_lost_everything
     let address = serving.address;
     let mesh = fake::follower(&serving, fake::settings(), &tasks, "bench", 1).await;
     let channel = mesh.channel("bench");
-    serving.kill();
+    serving.kill().await;
     let began = Instant::now();
     while began.elapsed() < Duration::from_millis(500) {
         assert!(works(&channel).await);
@@ -63,7 +63,7 @@ async fn the_next_registry_is_asked_when_one_is_dead() {
     registry.list("bench", &[instance.host()]);
     let (dead, alive, tasks) = (registry.start(), registry.start(), Tasks::new());
     let gone = dead.host();
-    dead.kill();
+    dead.kill().await;
     let mesh = Mesh::new(fake::settings());
     mesh.follow(vec!["no address".into(), gone, alive.host()], &tasks);
     let channel = mesh.channel("bench");
@@ -114,7 +114,7 @@ async fn a_registry_that_comes_later_is_told_soon() {
     let address = {
         let taken = registry.start();
         let address = taken.address;
-        taken.kill();
+        taken.kill().await;
         address
     };
     let (mesh, tasks) = (Mesh::new(fake::settings()), Tasks::new());

@@ -234,6 +234,15 @@ async fn an_instance_of_somebody_else_learns_nothing_of_the_inside() {
 }
 
 #[tokio::test]
+async fn nobody_else_speaks_for_the_mesh() {
+    let answer = "HTTP/1.1 503 No\r\nx-atelier-mesh-error: busy\r\ncontent-length: 2\r\n\r\nno";
+    let upstream = Upstream::saying(answer, 10).await;
+    let answer = upstream.channel().send(get_request()).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(text(answer).await, "no");
+}
+
+#[tokio::test]
 async fn an_answer_that_comes_early_is_passed_on() {
     // Refuses after the head, while the body is still on its way.
     let upstream = Upstream::of(|mut stream| async move {
