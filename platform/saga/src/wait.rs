@@ -128,8 +128,9 @@ impl Engine {
                         return Ok(saga.state);
                     }
                 }
-                Ok(Some(_)) | Err(_) => {}
-                Ok(None) => return Err(gave_up()),
+                // Past the bound it may be about to begin.
+                Ok(None) if !late => return Err(gave_up()),
+                Ok(_) | Err(_) => {}
             }
             if late {
                 return Err(Problem::unavailable(
