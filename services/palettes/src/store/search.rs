@@ -2,7 +2,8 @@
 //!
 //! A search near a colour reads, of each cell that the colour's ball touches, only
 //! the newest palettes it needs for the page: the cells are clustered by palette, so
-//! that each is read from its newest end until it has given enough.
+//! that each is read from its newest end until it has given enough. A text is searched
+//! for palette by palette, newest first, until the page is full.
 
 use std::fmt::Write as _;
 
@@ -51,35 +52,80 @@ pub(super) fn statement(
     if let Some(text) = &filter.text {
         and(format!("p.search LIKE {} ESCAPE '\\'", values.bind(contains(&fold(text)))));
     }
+    let mut with = String::new();
     if let Some(color) = filter.near {
-        let found = near_each_cell(color.into(), &conditions, &limit, &mut values);
-        conditions = format!("p.id IN ({found})");
+        let ball = Ball::around(color.into(), &mut values);
+        if filter.user.is_some() {
+            // One user's palettes are few: quicker to look at each of them.
+            let near = ball.holds("c.palette_id = p.id");
+            conditions
+                .push_str(&format!(" AND EXISTS (SELECT 1 FROM palette_colors c WHERE {near})"));
+        } else {
+            (with, conditions) = newest_of_each_cell(&ball, &conditions, &limit, &mut values);
+        }
     }
     let sql = format!(
-        "SELECT {COLUMNS} FROM palettes p WHERE {conditions} ORDER BY p.id DESC LIMIT {limit}"
+        "{with}SELECT {COLUMNS} FROM palettes p WHERE {conditions} ORDER BY p.id DESC LIMIT {limit}"
     );
     (sql, values.0)
 }
 
-/// For each cell the newest palettes, as many as a page has, that pass the
-/// conditions and have a colour of that cell near enough.
-fn near_each_cell(lab: Oklab, conditions: &str, limit: &str, values: &mut Values) -> String {
-    let [l, a, b] = [lab.l, lab.a, lab.b].map(|coordinate| values.bind(coordinate));
-    let radius = values.bind(NEAR * NEAR);
-    let mut sql = String::new();
-    for (at, cell) in near::cells(lab, NEAR).into_iter().enumerate() {
-        let cell = values.bind(cell);
-        // Writing to a string cannot fail.
-        let _ = write!(
-            sql,
-            "{}SELECT palette_id FROM (SELECT DISTINCT c.palette_id FROM palette_colors c \
-             JOIN palettes p ON p.id = c.palette_id WHERE c.cell = {cell} AND {conditions} \
-             AND (c.l - {l}) * (c.l - {l}) + (c.a - {a}) * (c.a - {a}) + (c.b - {b}) * (c.b - {b}) <= {radius} \
-             ORDER BY c.palette_id DESC LIMIT {limit}) AS cell{at}",
-            if at > 0 { " UNION " } else { "" },
-        );
+/// What lies within [`NEAR`] of a colour, with its coordinates as places of values.
+struct Ball {
+    center: Oklab,
+    places: [String; 3],
+    radius_squared: String,
+}
+
+impl Ball {
+    fn around(center: Oklab, values: &mut Values) -> Self {
+        let places = [center.l, center.a, center.b].map(|coordinate| values.bind(coordinate));
+        Self { center, places, radius_squared: values.bind(NEAR * NEAR) }
     }
-    sql
+
+    /// The condition that a row `c` of the colours is one of `rows` and lies in the ball.
+    fn holds(&self, rows: &str) -> String {
+        let [l, a, b] = &self.places;
+        let radius = &self.radius_squared;
+        format!(
+            "{rows} AND (c.l - {l}) * (c.l - {l}) + (c.a - {a}) * (c.a - {a}) \
+             + (c.b - {b}) * (c.b - {b}) <= {radius}"
+        )
+    }
+}
+
+/// For each cell the newest palettes, as many as a page has, that pass the conditions and have a
+/// colour of that cell in the ball. The cell of the ball's centre comes first: if it fills the
+/// page, the others are read only as far back as that reaches. Answers the statement's beginning
+/// and its condition.
+fn newest_of_each_cell(
+    ball: &Ball,
+    conditions: &str,
+    limit: &str,
+    values: &mut Values,
+) -> (String, String) {
+    let own = near::cell(ball.center);
+    let mut newest = |cell: i64, least: &str| {
+        let near = ball.holds(&format!("c.cell = {}", values.bind(cell)));
+        format!(
+            "SELECT DISTINCT c.palette_id FROM palette_colors c \
+             JOIN palettes p ON p.id = c.palette_id WHERE {near}{least} AND {conditions} \
+             ORDER BY c.palette_id DESC LIMIT {limit}"
+        )
+    };
+    let with = format!(
+        "WITH own AS ({}), least AS (SELECT CASE WHEN COUNT(*) >= {limit} \
+         THEN MIN(palette_id) ELSE 0 END AS id FROM own) ",
+        newest(own, "")
+    );
+    let mut found = String::from("SELECT palette_id FROM own");
+    let others = near::cells(ball.center, NEAR).into_iter().filter(|cell| *cell != own);
+    for (at, cell) in others.enumerate() {
+        let newest = newest(cell, " AND c.palette_id >= (SELECT id FROM least)");
+        // Writing to a string cannot fail.
+        let _ = write!(found, " UNION SELECT palette_id FROM ({newest}) AS cell{at}");
+    }
+    (with, format!("p.id IN ({found})"))
 }
 
 /// A LIKE pattern for "has this text somewhere in it", with `\` as the escape.

@@ -181,6 +181,16 @@ on_each_engine!(
             some,
             expected.iter().filter(|(_, n)| n % 4 == 0).map(|(made, _)| *made).collect::<Vec<_>>()
         );
+        let some = ids(&world.client.get("/palettes?color=D22828&category=A&limit=3").await.json());
+        assert_eq!(
+            some,
+            expected
+                .iter()
+                .filter(|(_, n)| n % 4 == 0)
+                .map(|(made, _)| *made)
+                .take(3)
+                .collect::<Vec<_>>()
+        );
         // After its colours change, a palette is found by the new ones alone.
         world
             .anna()
