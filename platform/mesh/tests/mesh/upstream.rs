@@ -18,7 +18,7 @@ use tasks::Tasks;
 use telemetry::Context;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::fake::{self, Killable};
 
@@ -279,6 +279,36 @@ async fn a_caller_that_breaks_off_is_no_fault_of_the_instance() {
     let view = upstream.mesh.instances();
     assert!(view.iter().all(|v| v.instances.iter().all(|i| i.healthy)), "{view:?}");
     assert!(upstream.channel().send(get_request()).await.is_ok());
+}
+
+#[tokio::test]
+async fn whoever_waits_is_not_blamed_for_a_late_answer() {
+    let upstream = Upstream::of(|mut stream| async move {
+        let mut bytes = [0; 1024];
+        while stream.read(&mut bytes).await.is_ok_and(|n| n > 0) {}
+    })
+    .await;
+    let late = |request: Request<Body>| {
+        let deadline = Some(Instant::now() + Duration::from_millis(20));
+        let context = Context { deadline, ..Context::background() };
+        let channel = upstream.channel();
+        context.scope(async move { channel.send(request).await })
+    };
+    let is_well =
+        || upstream.mesh.instances().iter().all(|v| v.instances.iter().all(|i| i.healthy));
+    for _ in 0..10 {
+        // The instance waits for the caller, who never sends the rest.
+        let body =
+            Body::from_stream(futures::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
+        let error = late(Request::post("/").body(body).unwrap()).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Deadline);
+    }
+    assert!(is_well());
+    for _ in 0..5 {
+        // The caller has sent all there is, and waits for the instance.
+        assert_eq!(late(get_request()).await.unwrap_err().kind(), Kind::Deadline);
+    }
+    assert!(!is_well());
 }
 
 /// Echoes what it reads after the upgrade.
