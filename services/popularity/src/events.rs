@@ -92,7 +92,10 @@ impl Follower {
     async fn take(&self, event: &Recorded) {
         let taken = match event.name.as_str() {
             PopularityChanged::NAME => match event.decode() {
-                Ok(event) => Ok(self.changed(event).await),
+                Ok(event) => {
+                    self.changed(event).await;
+                    Ok(())
+                }
                 Err(error) => Err(error),
             },
             PaletteCreated::NAME => event.decode().map(|event: PaletteCreated| {

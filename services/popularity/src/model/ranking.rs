@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(Window::Day.first_hour(now), Some(976));
         assert_eq!(Window::Month.first_hour(now), Some(280));
         assert_eq!(Window::All.first_hour(now), None);
-        assert!(30 * 24 + 48 <= super::super::RETENTION_HOURS);
+        const { assert!(30 * 24 + 48 <= super::super::RETENTION_HOURS) };
     }
 
     #[test]
