@@ -38,15 +38,20 @@ def node(rate):
     return ["node", os.path.join(ws, "server.js"), str(rate), "120", str(READERS)]
 
 
-def run(command, clients, length):
-    server = rig.Server(command)
+def run(command, clients, length, relayed=False):
+    """Counts what `clients` readers of a server get; where relayed, at the relay's cost."""
+    server = upstream = rig.Server(command)
     try:
         address = server.line().rsplit(" at ", 1)[1]
+        if relayed:
+            server = rig.Server([binary("fanout_relay"), "--upstream", address])
+            address = server.line().rsplit(" at ", 1)[1]
         readers = [binary("fanout_readers"), "--url", f"ws://{address}/", "--clients", str(clients)]
         readers += ["--seconds", str(length), "--pid", str(server.pid)]
         report = json.loads(subprocess.run(readers, capture_output=True, text=True, check=True).stdout)
     finally:
-        server.stop()
+        for one in {server, upstream}:
+            one.stop()
     if report["open"] != clients or report["lost"]:
         print(f"  {command[0]}: {report['open']} of {clients} opened, {report['lost']} lost")
     return report
@@ -82,6 +87,10 @@ compare(
     "ws",
 )
 print(f"{IDLE} idle sockets")
-for name, command in {"hub": hub(0), "ws": node(0)}.items():
-    figures = [run(command, IDLE, 1)["kib_per_socket"] for _ in range(3)]
-    print(f"  {name:28} {rig.spread(figures, ' KiB')} a socket")
+for name, (command, relayed) in {
+    "hub": (hub(0), False),
+    "relay in front of it": (hub(0), True),
+    "ws": (node(0), False),
+}.items():
+    figures = [run(command, IDLE, 1, relayed)["kib_per_socket"] for _ in range(3)]
+    print(f"  {name:28} {rig.spread(figures, ' KiB')} a socket", flush=True)
