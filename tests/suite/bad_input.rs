@@ -144,7 +144,7 @@ in_every_shape!(pictures_that_are_none, async |system: &mut System| {
         ada.send(ada.request(Method::POST, &path).multipart(form)).await
     };
     // A PNG's head that claims 60,000 by 60,000.
-    let mut huge = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\xea\x60\0\0\xea\x60\x08\x02\0\0\0".to_vec();
+    let mut huge = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\xea\x60\0\0\xea\x60\x08\x02\0\0\0\x0f\xb0\xe2\x15".to_vec();
     huge.extend([0; 64]);
     let cases: Vec<(u16, Vec<u8>, &str)> = vec![
         (415, b"no picture".to_vec(), "5"),

@@ -194,9 +194,14 @@ impl Remote {
     async fn attempt(&self, request: &mut Request, mut ticket: Ticket) -> Verdict {
         let Request { parts, body, way, idempotent, deadline, external } = request;
         ticket.until(*deadline, body.ended());
-        let repeatable = body.again().is_some();
+        let kept = body.again();
+        let repeatable = kept.is_some();
         let endpoint = ticket.instance().endpoint.clone();
         let sent = transport::send(&endpoint, parts, body, *way, *idempotent).await;
+        // Sending takes the body; the next instance is to get all of it again.
+        if let Some(kept) = kept {
+            *body = kept;
+        }
         let again = repeatable && *idempotent;
         match sent {
             Ok(mut answer) => {

@@ -388,3 +388,18 @@ async fn a_new_instance_is_used_and_a_removed_one_is_not() {
         assert_eq!(answer.to_bytes(), "new");
     }
 }
+
+#[tokio::test]
+async fn the_second_instance_gets_the_whole_body() {
+    let down = || Router::new().route("/put", any(|| async { StatusCode::SERVICE_UNAVAILABLE }));
+    let echo = || Router::new().route("/put", any(|body: Bytes| async move { body }));
+    let fleet = Fleet::of(vec![down(), echo()], fake::settings()).await;
+    let channel = fleet.channel().with_policy(Policy::RoundRobin);
+    for _ in 0..4 {
+        let put = Request::put("/put").body(Body::from("the whole body")).unwrap();
+        let answer = channel.send(put).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, "the whole body");
+    }
+}

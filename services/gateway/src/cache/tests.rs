@@ -1,3 +1,5 @@
+//! What the cache keeps, and for whom.
+
 use super::*;
 use http::HeaderValue;
 

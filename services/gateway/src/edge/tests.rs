@@ -1,3 +1,5 @@
+//! What tokens do at the edge.
+
 use super::*;
 use http::Request;
 

@@ -1,3 +1,5 @@
+//! What is refused by its head.
+
 use super::*;
 use http::{HeaderValue, Request};
 
