@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::HeaderMap;
+use http::header::{HeaderMap, HeaderValue};
 
 use crate::edge;
 use crate::limits::Limiter;
@@ -20,6 +20,8 @@ pub(crate) struct Connection {
     /// Under TLS.
     pub(crate) secure: bool,
     limiter: Option<Limiter>,
+    /// The peer's address as services of strangers are told it.
+    peer_header: HeaderValue,
 }
 
 impl Connection {
@@ -27,7 +29,18 @@ impl Connection {
         let peer = peer.to_canonical();
         let behind_proxy = shared.settings.trusts(peer);
         let limiter = if behind_proxy { None } else { shared.limits.of_address(peer) };
-        Self { shared, wire, peer, behind_proxy, secure, limiter }
+        let text = HeaderValue::try_from(peer.to_string());
+        // An address is legal in a header.
+        let peer_header = text.unwrap_or_else(|_| HeaderValue::from_static(""));
+        Self { shared, wire, peer, behind_proxy, secure, limiter, peer_header }
+    }
+
+    /// A client's address as services of strangers are told it.
+    pub(crate) fn address_header(&self, client: Option<IpAddr>) -> Option<HeaderValue> {
+        match client? {
+            peer if peer == self.peer => Some(self.peer_header.clone()),
+            other => HeaderValue::try_from(other.to_string()).ok(),
+        }
     }
 
     /// Who a request comes from, and the limiter of that address.

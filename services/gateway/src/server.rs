@@ -12,7 +12,7 @@ use std::time::Duration;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ use crate::measure;
 use crate::proxy;
 use crate::refusal;
 use crate::shared::Shared;
-use crate::transport::Transport;
+use crate::transport::{Stream, Transport};
 use crate::wire::{Mode, Wire};
 
 /// The pause after a connection could not be taken, for want of file descriptors above all.
@@ -44,8 +44,7 @@ pub(crate) async fn serve(
     stop: CancellationToken,
 ) {
     let connections = TaskTracker::new();
-    let server =
-        Arc::new(Server { shared, tls, draining: Arc::default(), http1: http1(), http2: http2() });
+    let server = Arc::new(Server { shared, tls, draining: Arc::default(), http2: http2() });
     let watch = server.shared.watch.clone();
     let watching = tokio::spawn(async move { watch.run().await });
     loop {
@@ -74,14 +73,14 @@ struct Server {
     tls: Option<TlsAcceptor>,
     /// Connections are to end after what runs on them.
     draining: Arc<Draining>,
-    http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
 }
 
-fn http1() -> http1::Builder {
+/// `hyper_looks`: see [`Stream::HYPER_LOOKS`].
+fn http1(hyper_looks: bool) -> http1::Builder {
     let mut builder = http1::Builder::new();
     // The watch over slow clients stands in for hyper's timer.
-    builder.header_read_timeout(None).max_buf_size(HEAD_BUFFER).half_close(false);
+    builder.header_read_timeout(None).max_buf_size(HEAD_BUFFER).half_close(!hyper_looks);
     builder
 }
 
@@ -123,7 +122,7 @@ impl Server {
 
     async fn serve<S>(&self, stream: S, peer: SocketAddr, mode: Mode, secure: bool)
     where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        S: Stream,
     {
         let shared = self.shared.clone();
         let wire = Arc::new(Wire::new(shared.watch.ticks.clone(), shared.open.clone(), mode));
@@ -138,7 +137,7 @@ impl Server {
                 draining,
             )),
             _ => tokio::spawn(until_drained(
-                self.http1.serve_connection(transport, service).with_upgrades(),
+                http1(S::HYPER_LOOKS).serve_connection(transport, service).with_upgrades(),
                 draining,
             )),
         };

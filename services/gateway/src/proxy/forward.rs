@@ -74,9 +74,7 @@ fn for_strangers(headers: &mut HeaderMap, connection: &Connection, context: &Con
     const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
     const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
     const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-    if let Some(client) =
-        context.client.and_then(|client| HeaderValue::try_from(client.to_string()).ok())
-    {
+    if let Some(client) = connection.address_header(context.client) {
         headers.insert(FOR, client);
     }
     if !connection.behind_proxy || !headers.contains_key(PROTO) {
@@ -126,8 +124,9 @@ pub(super) async fn lead(
 ) -> Led {
     let request = anonymous(asked);
     context.caller = None;
-    let deadline =
-        context.deadline.unwrap_or_else(|| tokio::time::Instant::now() + super::FLIGHT_WITHIN);
+    let deadline = context
+        .deadline
+        .unwrap_or_else(|| tokio::time::Instant::now() + super::cached::FLIGHT_WITHIN);
     context.deadline = Some(deadline);
     let (channel, connection) = (channel.clone(), connection.clone());
     let (tell, told) = oneshot::channel();

@@ -1,6 +1,9 @@
 //! What reaches a service, and what comes back.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
 
 use crate::house::{House, problem};
 
@@ -240,4 +243,17 @@ async fn other_origins_are_let_in_by_configuration() {
         .unwrap();
     assert_eq!(read.headers()["access-control-allow-origin"], "https://friend.example");
     assert!(read.headers()["vary"].to_str().unwrap().contains("origin"));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_takes_its_request_with_it() {
+    let house = House::new().await;
+    let mut leaving = house.connect().await;
+    leaving.write_all(b"GET /palettes/held HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    house.until("the request runs", async || house.fakes.calls() == 1).await;
+    assert_eq!(house.fakes.given_up.load(Ordering::SeqCst), 0);
+    drop(leaving);
+    house
+        .until("the request is given up", async || house.fakes.given_up.load(Ordering::SeqCst) == 1)
+        .await;
 }

@@ -44,6 +44,8 @@ pub(crate) struct Fakes {
     /// What waits for a permit goes on when the test gives one.
     pub(crate) held: Arc<Semaphore>,
     pub(crate) keys: Arc<Mutex<Vec<Value>>>,
+    /// Requests that were given up before they were answered.
+    pub(crate) given_up: Arc<AtomicUsize>,
     pub(crate) hub: Hub<&'static str>,
 }
 
@@ -54,6 +56,7 @@ impl Fakes {
             calls: Arc::default(),
             held: Arc::new(Semaphore::new(0)),
             keys: Arc::default(),
+            given_up: Arc::default(),
             hub: Hub::new(fanout::Settings::default()),
         }
     }
@@ -151,13 +154,28 @@ async fn named(
         }
         "panic" => panic!("on purpose"),
         "held" => {
+            let mut work = Work { given_up: Some(fakes.given_up) };
             fakes.held.acquire().await.unwrap().forget();
+            work.given_up = None;
             Json(json!({"palette_id": "held"})).into_response()
         }
         "large" => Json(json!({"text": "#AABBCC ".repeat(1000)})).into_response(),
         "endless" => vec![b'x'; 64 << 20].into_response(),
         "internal" => ([("x-atelier-inside", "1"), ("x-outside", "1")], "ok").into_response(),
         _ => Json(json!({"palette_id": id})).into_response(),
+    }
+}
+
+/// Counts as given up unless it is finished.
+struct Work {
+    given_up: Option<Arc<AtomicUsize>>,
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        if let Some(given_up) = &self.given_up {
+            given_up.fetch_add(1, Ordering::SeqCst);
+        }
     }
 }
 
