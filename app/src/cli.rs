@@ -41,7 +41,8 @@ fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
             }
             Command::Up(_) => run::here(&config, &Service::ALL, None).await?,
             Command::Serve { services, parent } => {
-                let services = services.iter().map(|name| name.parse()).collect::<Result<Vec<_>, _>>()?;
+                let services =
+                    services.iter().map(|name| name.parse()).collect::<Result<Vec<_>, _>>()?;
                 run::here(&config, &services, parent).await?;
             }
             Command::Admin { command: Admin::CreateUser { name, staff } } => {

@@ -234,12 +234,15 @@ mod tests {
     #[test]
     fn a_missing_file_is_named() {
         let arguments = Common { config: Some("missing.toml".into()), ..Common::default() };
-        assert!(Config::load(&arguments).expect_err("missing").to_string().contains("missing.toml"));
+        assert!(
+            Config::load(&arguments).expect_err("missing").to_string().contains("missing.toml")
+        );
     }
 
     #[test]
     fn limits_reach_who_keeps_them() {
-        let config = load("[limits]\nfailed_log_ins_per_account = 3\nsign_ups_per_hour_per_address = 4");
+        let config =
+            load("[limits]\nfailed_log_ins_per_account = 3\nsign_ups_per_hour_per_address = 4");
         let config = config.expect("fine");
         assert_eq!(config.accounts.failed_log_ins_per_account, 3);
         assert_eq!(config.gateway.limits.sign_ups_per_hour_per_address, 4);
@@ -247,7 +250,8 @@ mod tests {
 
     #[test]
     fn secrets_are_masked() {
-        let toml = "[mesh]\nsecret = 'hush'\n[database.palettes]\nprimary = 'postgres://a:hush@h/d'";
+        let toml =
+            "[mesh]\nsecret = 'hush'\n[database.palettes]\nprimary = 'postgres://a:hush@h/d'";
         let shown = load(toml).expect("fine").shown().expect("shown");
         assert!(!shown.contains("hush"), "{shown}");
         assert!(shown.contains("postgres://a:********@h/d"), "{shown}");

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use crate::run::say;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
-const PEOPLE: [&str; 6] = ["demo.ada", "demo.bruno", "demo.chen", "demo.dora", "demo.emeka", "demo.freya"];
+const PEOPLE: [&str; 6] =
+    ["demo.ada", "demo.bruno", "demo.chen", "demo.dora", "demo.emeka", "demo.freya"];
 
 /// Names, headings and colours of the sample palettes.
 const PALETTES: [(&str, &str, &[&str]); 12] = [
@@ -82,11 +83,13 @@ impl Api {
     /// A token for the account, which is made if it is not there.
     async fn sign_in(&self, name: &str) -> Result<String, Box<dyn std::error::Error>> {
         let who = json!({"username": name, "password": "demo-password"});
-        let made = self.client.post(format!("{}/users/register", self.base)).json(&who).send().await?;
+        let made =
+            self.client.post(format!("{}/users/register", self.base)).json(&who).send().await?;
         if !made.status().is_success() && made.status() != StatusCode::CONFLICT {
             return Err(refused(made).await);
         }
-        let answer = self.client.post(format!("{}/users/login", self.base)).json(&who).send().await?;
+        let answer =
+            self.client.post(format!("{}/users/login", self.base)).json(&who).send().await?;
         if !answer.status().is_success() {
             return Err(refused(answer).await);
         }
@@ -117,5 +120,6 @@ impl Api {
 async fn refused(answer: reqwest::Response) -> Box<dyn std::error::Error> {
     let (url, status) = (answer.url().clone(), answer.status());
     let body: Value = answer.json().await.unwrap_or_default();
-    format!("{url} answered {status}: {}", body["detail"].as_str().unwrap_or("no reason given")).into()
+    format!("{url} answered {status}: {}", body["detail"].as_str().unwrap_or("no reason given"))
+        .into()
 }

@@ -13,7 +13,8 @@ const SECRET: &str = "mesh.secret";
 /// # Errors
 /// The folder's name and why it cannot be used.
 pub fn prepare(folder: &Path) -> io::Result<()> {
-    let told = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", folder.display()));
+    let told =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", folder.display()));
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(told)?;
     let probe = folder.join(format!(".probe-{}", std::process::id()));
     let written = std::fs::write(&probe, b"");

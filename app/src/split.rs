@@ -40,7 +40,10 @@ pub async fn up(
     folder::prepare(&config.data).map_err(StartError::Folder)?;
     folder::secret(&config.data).map_err(StartError::Folder)?;
     let plan = Plan::new(config, replicas)?;
-    let plan = plan.with_addresses(free(&config.listen, "--listen")?, free(&config.discovery.listen, "[discovery] listen")?);
+    let plan = plan.with_addresses(
+        free(&config.listen, "--listen")?,
+        free(&config.discovery.listen, "[discovery] listen")?,
+    );
 
     // The gateway ends first, then what it calls, then the registry.
     let (edge, inner, registry) = (Tasks::new(), Tasks::new(), Tasks::new());
@@ -75,7 +78,8 @@ async fn ready(address: &mut watch::Receiver<Option<String>>) -> String {
         Ok(url) => url.clone().unwrap_or_default(),
         Err(_) => return std::future::pending().await,
     };
-    let client = reqwest::Client::builder().timeout(READY_TIMEOUT).danger_accept_invalid_certs(true);
+    let client =
+        reqwest::Client::builder().timeout(READY_TIMEOUT).danger_accept_invalid_certs(true);
     let Ok(client) = client.build() else { return url };
     loop {
         let answer = client.get(format!("{url}/readyz")).send().await;

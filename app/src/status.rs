@@ -47,7 +47,9 @@ fn table(status: &Value) -> String {
 }
 
 fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| if value.is_null() { "-".into() } else { value.to_string() }, str::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| if value.is_null() { "-".into() } else { value.to_string() }, str::to_owned)
 }
 
 #[cfg(test)]

@@ -74,10 +74,14 @@ impl FromStr for Service {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// No service has that name.
-    #[error("there is no service `{0}`; there are discovery, accounts, palettes, popularity, gateway")]
+    #[error(
+        "there is no service `{0}`; there are discovery, accounts, palettes, popularity, gateway"
+    )]
     UnknownService(String),
     /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {error}; is another process there? Choose another with {how}")]
+    #[error(
+        "cannot listen on {address}: {error}; is another process there? Choose another with {how}"
+    )]
     Listen {
         /// Which.
         address: String,
@@ -178,11 +182,10 @@ impl System {
                 let at = address(&listener)?;
                 let document = openapi::document().to_json().unwrap_or_default();
                 let settings = config.gateway.clone();
-                let gateway = gateway::build(mesh.clone(), log, settings, document, &inner)
-                    .map_err(|error| StartError::Build {
-                        service: "gateway",
-                        reason: error.to_string(),
-                    })?;
+                let gateway =
+                    gateway::build(mesh.clone(), log, settings, document, &inner).map_err(
+                        |error| StartError::Build { service: "gateway", reason: error.to_string() },
+                    )?;
                 edge.spawn("gateway", gateway.clone().serve(listener, edge.stopping()));
                 Some(Public { address: at, gateway })
             }
@@ -272,9 +275,11 @@ async fn listen(
 }
 
 async fn bind(address: &str, how: &'static str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| StartError::Listen { address: address.to_owned(), error, how })
+    TcpListener::bind(address).await.map_err(|error| StartError::Listen {
+        address: address.to_owned(),
+        error,
+        how,
+    })
 }
 
 fn address(listener: &TcpListener) -> Result<SocketAddr, StartError> {

@@ -53,8 +53,10 @@ const BUILT: &[(&str, &str)] = &[
 #[test]
 fn every_row_of_the_contract_is_documented() {
     let document = serde_json::to_value(atelier::openapi::document()).unwrap();
-    let missing: Vec<_> =
-        BUILT.iter().filter(|(method, path)| !document["paths"][path][method].is_object()).collect();
+    let missing: Vec<_> = BUILT
+        .iter()
+        .filter(|(method, path)| !document["paths"][path][method].is_object())
+        .collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
 

@@ -36,10 +36,7 @@ pub struct AccountCreated {
     /// Under which name.
     pub username: String,
 }
-event!(AccountCreated, "account.created.v1", |e| format!(
-    "user:{}",
-    e.user_id
-));
+event!(AccountCreated, "account.created.v1", |e| format!("user:{}", e.user_id));
 
 /// An account was deleted: its tokens are void, its content is being removed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,10 +44,7 @@ pub struct AccountDeleted {
     /// Whose.
     pub user_id: UserId,
 }
-event!(AccountDeleted, "account.deleted.v1", |e| format!(
-    "user:{}",
-    e.user_id
-));
+event!(AccountDeleted, "account.deleted.v1", |e| format!("user:{}", e.user_id));
 
 /// A session ended before its tokens did: logged out, stolen, or its account deleted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,10 +56,7 @@ pub struct SessionRevoked {
     /// When its last access token expires, in milliseconds since 1970 UTC.
     pub until: i64,
 }
-event!(SessionRevoked, "session.revoked.v1", |e| format!(
-    "user:{}",
-    e.user_id
-));
+event!(SessionRevoked, "session.revoked.v1", |e| format!("user:{}", e.user_id));
 
 /// A palette as events carry it: the public JSON, without likes and views.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,10 +83,7 @@ pub struct PaletteCreated {
     /// It.
     pub palette: PaletteSnapshot,
 }
-event!(PaletteCreated, "palette.created.v1", |e| format!(
-    "palette:{}",
-    e.palette.palette_id
-));
+event!(PaletteCreated, "palette.created.v1", |e| format!("palette:{}", e.palette.palette_id));
 
 /// A palette was changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -103,10 +91,7 @@ pub struct PaletteUpdated {
     /// As it is now.
     pub palette: PaletteSnapshot,
 }
-event!(PaletteUpdated, "palette.updated.v1", |e| format!(
-    "palette:{}",
-    e.palette.palette_id
-));
+event!(PaletteUpdated, "palette.updated.v1", |e| format!("palette:{}", e.palette.palette_id));
 
 /// A palette is gone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -116,10 +101,7 @@ pub struct PaletteDeleted {
     /// Whose it was.
     pub user_id: UserId,
 }
-event!(PaletteDeleted, "palette.deleted.v1", |e| format!(
-    "palette:{}",
-    e.palette_id
-));
+event!(PaletteDeleted, "palette.deleted.v1", |e| format!("palette:{}", e.palette_id));
 
 /// An item's likes or views changed. Bursts come as one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -138,7 +120,4 @@ pub struct PopularityChanged {
     #[serde(default)]
     pub version: i64,
 }
-event!(PopularityChanged, "popularity.changed.v1", |e| format!(
-    "{}:{}",
-    e.kind, e.item_id
-));
+event!(PopularityChanged, "popularity.changed.v1", |e| format!("{}:{}", e.kind, e.item_id));

@@ -20,12 +20,18 @@ macro_rules! in_every_shape {
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn one_process() {
-                $crate::system::run(env!("CARGO_BIN_EXE_system"), $crate::Shape::OneProcess, $scenario).await;
+                $crate::system::run(
+                    env!("CARGO_BIN_EXE_system"),
+                    $crate::Shape::OneProcess,
+                    $scenario,
+                )
+                .await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn split() {
-                $crate::system::run(env!("CARGO_BIN_EXE_system"), $crate::Shape::Split, $scenario).await;
+                $crate::system::run(env!("CARGO_BIN_EXE_system"), $crate::Shape::Split, $scenario)
+                    .await;
             }
         }
     };

@@ -1,6 +1,5 @@
 //! People who use the system through its public API, as any client would.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -61,7 +60,13 @@ impl Person {
     #[must_use]
     pub fn visitor(url: &str) -> Self {
         let client = Client::builder().timeout(PATIENCE).build().expect("a client");
-        Self { id: String::new(), name: String::new(), token: String::new(), url: url.to_owned(), client }
+        Self {
+            id: String::new(),
+            name: String::new(),
+            token: String::new(),
+            url: url.to_owned(),
+            client,
+        }
     }
 
     /// Somebody with a new account, signed in.
@@ -90,7 +95,6 @@ impl Person {
     }
 
     /// A request to be completed and sent with [`Person::send`].
-    #[must_use]
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.client.request(method, format!("{}{path}", self.url));
         if self.token.is_empty() { request } else { request.bearer_auth(&self.token) }
@@ -211,11 +215,4 @@ impl Listener {
             }
         }
     }
-}
-
-/// A name that no other test uses.
-#[must_use]
-pub fn fresh_name(stem: &str) -> String {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    format!("{stem}{}", COUNT.fetch_add(1, Ordering::Relaxed))
 }

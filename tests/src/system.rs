@@ -141,6 +141,7 @@ impl System {
     ///
     /// # Panics
     /// If it does not end in time.
+    #[allow(clippy::disallowed_methods, reason = "a scenario that has ended blocks nobody")]
     pub fn stop(&mut self) -> ExitStatus {
         let _ = kill_process(Pid::from_child(&self.root), Signal::TERM);
         let asked = Instant::now();

@@ -44,7 +44,12 @@ in_every_shape!(malformed_and_invalid_bodies, async |system: &mut System| {
         (422, json!({"color_codes": ["red"]}).to_string().into_bytes()),
         (422, json!({"color_codes": ["#00000"]}).to_string().into_bytes()),
         (422, json!({"color_codes": ["#000"], "name": "a\u{0}b"}).to_string().into_bytes()),
-        (422, json!({"color_codes": ["#000"], "user_id": 99999999999999999999_f64}).to_string().into_bytes()),
+        (
+            422,
+            json!({"color_codes": ["#000"], "user_id": 99999999999999999999_f64})
+                .to_string()
+                .into_bytes(),
+        ),
         (422, json!({"color_codes": ["#000"], "user_id": -1}).to_string().into_bytes()),
         (403, json!({"color_codes": ["#000"], "user_id": "999999"}).to_string().into_bytes()),
         (413, vec![b' '; 1024 * 1024 + 1]),
@@ -55,21 +60,27 @@ in_every_shape!(malformed_and_invalid_bodies, async |system: &mut System| {
         assert_eq!(answer.status, status, "{shown}: {}", answer.json);
         is_problem(&answer, &shown);
     }
-    let answer = raw(&ada, Method::POST, "/palettes", "text/plain", b"{}".to_vec()).await.expect(415);
+    let answer =
+        raw(&ada, Method::POST, "/palettes", "text/plain", b"{}".to_vec()).await.expect(415);
     is_problem(&answer, "text/plain");
     assert_eq!(ada.get("/palettes").await.expect(200).json, before, "nothing changed");
 });
 
 in_every_shape!(scripts_and_sql_are_only_text, async |system: &mut System| {
     let ada = system.member("ada").await;
-    for name in ["'; DROP TABLE palettes; --", "<script>alert(1)</script>", "%_\\", "\u{202e}x", "🎨"] {
+    for name in
+        ["'; DROP TABLE palettes; --", "<script>alert(1)</script>", "%_\\", "\u{202e}x", "🎨"]
+    {
         let made = ada.post("/palettes", &json!({"color_codes": ["#000"], "name": name})).await;
         let id = made.expect(201).json["palette_id"].as_str().unwrap().to_owned();
         let read = ada.get(&format!("/palettes/{id}")).await.expect(200);
         assert_eq!(read.json["name"], name);
         let url = reqwest::Url::parse_with_params("http://host/palettes", [("q", name)]).unwrap();
         let found = ada.get(&format!("/palettes?{}", url.query().unwrap())).await.expect(200);
-        assert!(found.json.as_array().unwrap().iter().any(|p| p["palette_id"] == id.as_str()), "{name}");
+        assert!(
+            found.json.as_array().unwrap().iter().any(|p| p["palette_id"] == id.as_str()),
+            "{name}"
+        );
     }
 });
 
@@ -144,7 +155,9 @@ in_every_shape!(pictures_that_are_none, async |system: &mut System| {
         ada.send(ada.request(Method::POST, &path).multipart(form)).await
     };
     // A PNG's head that claims 60,000 by 60,000.
-    let mut huge = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\xea\x60\0\0\xea\x60\x08\x02\0\0\0\x0f\xb0\xe2\x15".to_vec();
+    let mut huge =
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\xea\x60\0\0\xea\x60\x08\x02\0\0\0\x0f\xb0\xe2\x15"
+            .to_vec();
     huge.extend([0; 64]);
     let cases: Vec<(u16, Vec<u8>, &str)> = vec![
         (415, b"no picture".to_vec(), "5"),

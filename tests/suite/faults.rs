@@ -39,7 +39,9 @@ impl Readers {
                         asked.fetch_add(1, Ordering::SeqCst);
                         let failure = match person.try_send(request).await {
                             Ok(answer) if answer.status == 200 => continue,
-                            Ok(answer) => format!("{method} {path}: {} {}", answer.status, answer.json),
+                            Ok(answer) => {
+                                format!("{method} {path}: {} {}", answer.status, answer.json)
+                            }
                             Err(error) => format!("{method} {path}: {error:?}"),
                         };
                         failures.lock().unwrap().push(failure);
@@ -53,8 +55,10 @@ impl Readers {
     /// Waits until each reader has asked some more, so that a fault is really met.
     async fn more(&self, requests: usize) {
         let goal = self.asked.load(Ordering::SeqCst) + requests;
-        eventually("more requests", async || (self.asked.load(Ordering::SeqCst) >= goal).then_some(()))
-            .await;
+        eventually("more requests", async || {
+            (self.asked.load(Ordering::SeqCst) >= goal).then_some(())
+        })
+        .await;
     }
 
     async fn none_failed(self) {
@@ -75,7 +79,8 @@ async fn healthy(system: &System, service: &str, number: usize) {
         let services = status["services"].as_array()?;
         let one = services.iter().find(|s| s["service"] == service)?;
         let instances = one["instances"].as_array()?;
-        let well = instances.iter().filter(|i| i["health"] == "healthy" && i["circuit"] == "closed");
+        let well =
+            instances.iter().filter(|i| i["health"] == "healthy" && i["circuit"] == "closed");
         (well.count() == number && instances.len() == number).then_some(())
     })
     .await;
@@ -277,7 +282,8 @@ in_every_shape!(a_power_cut_loses_nothing_acknowledged, async |system: &mut Syst
             let (palettes, acknowledged) = (palettes.clone(), acknowledged.clone());
             tokio::spawn(async move {
                 for palette in palettes {
-                    let request = person.request(Method::POST, "/like").json(&json!({"palette_id": palette}));
+                    let request =
+                        person.request(Method::POST, "/like").json(&json!({"palette_id": palette}));
                     match person.try_send(request).await {
                         Ok(answer) if answer.status == 200 => {
                             acknowledged.lock().unwrap().push(palette);
@@ -315,7 +321,9 @@ in_every_shape!(clients_that_go_away_poison_nothing, async |system: &mut System|
         cut.push(tokio::spawn(async move {
             let request = match number % 3 {
                 0 => ada.request(Method::POST, "/like").json(&json!({"palette_id": id})),
-                1 => ada.request(Method::POST, "/palettes").json(&json!({"color_codes": ["#717171"], "category": "whole"})),
+                1 => ada
+                    .request(Method::POST, "/palettes")
+                    .json(&json!({"color_codes": ["#717171"], "category": "whole"})),
                 _ => ada.request(Method::GET, &format!("/palettes/{id}")),
             };
             // Dropped after anything from nothing to a whole answer.

@@ -38,7 +38,11 @@ pub(super) struct Child {
 }
 
 impl Child {
-    pub(super) fn new(process: Process, config: &Config, common: &Common) -> Result<Self, StartError> {
+    pub(super) fn new(
+        process: Process,
+        config: &Config,
+        common: &Common,
+    ) -> Result<Self, StartError> {
         let program = std::env::current_exe().map_err(StartError::Folder)?;
         let mut arguments = vec!["serve".to_owned(), process.service.name().to_owned()];
         let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
@@ -140,11 +144,17 @@ fn terminate(pid: Option<u32>) {
 }
 
 /// Reads the one line that a gateway prints when it can serve: its address.
-async fn listen(child: Arc<Child>, out: impl AsyncRead + Unpin, public: watch::Sender<Option<String>>) {
+async fn listen(
+    child: Arc<Child>,
+    out: impl AsyncRead + Unpin,
+    public: watch::Sender<Option<String>>,
+) {
     let mut lines = BufReader::new(out).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         if let (Service::Gateway, Some((_, url))) = (child.service, line.rsplit_once(" at ")) {
-            public.send_if_modified(|known| known.is_none() && known.replace(url.to_owned()).is_none());
+            public.send_if_modified(|known| {
+                known.is_none() && known.replace(url.to_owned()).is_none()
+            });
         }
     }
 }
@@ -159,7 +169,10 @@ async fn pass_on(child: Arc<Child>, err: impl AsyncRead + Unpin) {
         let mut bounded = tokio::io::AsyncReadExt::take(&mut reader, LONGEST_LINE);
         match bounded.read_until(b'\n', &mut line).await {
             Ok(0) | Err(_) => return,
-            Ok(_) => eprintln!("{}", labelled(&child.name, String::from_utf8_lossy(&line).trim_end(), child.json)),
+            Ok(_) => eprintln!(
+                "{}",
+                labelled(&child.name, String::from_utf8_lossy(&line).trim_end(), child.json)
+            ),
         }
     }
 }
@@ -167,7 +180,9 @@ async fn pass_on(child: Arc<Child>, err: impl AsyncRead + Unpin) {
 fn labelled(name: &str, line: &str, json: bool) -> String {
     match line.strip_prefix('{') {
         Some(rest) if json => format!("{{\"process\":\"{name}\",{rest}"),
-        _ if json => serde_json::json!({"process": name, "level": "ERROR", "message": line}).to_string(),
+        _ if json => {
+            serde_json::json!({"process": name, "level": "ERROR", "message": line}).to_string()
+        }
         _ => format!("{name:13} {line}"),
     }
 }

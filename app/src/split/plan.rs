@@ -44,7 +44,8 @@ impl Plan {
             if service == Service::Discovery && *number > 1 {
                 return Err(StartError::Build {
                     service: "discovery",
-                    reason: "one machine has one registry; traffic goes on while it restarts".into(),
+                    reason: "one machine has one registry; traffic goes on while it restarts"
+                        .into(),
                 });
             }
             wanted.iter_mut().filter(|(s, _)| *s == service).for_each(|(_, n)| *n = *number);
@@ -53,7 +54,8 @@ impl Plan {
             if config.database(service.name()).engine().is_err() {
                 return Err(StartError::Build {
                     service: service.name(),
-                    reason: "the database's address starts with neither sqlite: nor postgres:".into(),
+                    reason: "the database's address starts with neither sqlite: nor postgres:"
+                        .into(),
                 });
             }
             processes.extend((1..=number).map(|number| Process {
@@ -98,8 +100,12 @@ mod tests {
 
     #[test]
     fn every_service_has_its_process_and_some_have_more() {
-        let names: Vec<_> =
-            plan(&[("palettes", 2)]).expect("a plan").processes().iter().map(Process::name).collect();
+        let names: Vec<_> = plan(&[("palettes", 2)])
+            .expect("a plan")
+            .processes()
+            .iter()
+            .map(Process::name)
+            .collect();
         assert_eq!(
             names,
             ["discovery-1", "accounts-1", "palettes-1", "palettes-2", "popularity-1", "gateway-1"]
@@ -115,7 +121,8 @@ mod tests {
     #[test]
     fn gateways_stand_side_by_side() {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let plan = plan(&[("gateway", 2)]).expect("a plan").with_addresses(address(8080), address(1));
+        let plan =
+            plan(&[("gateway", 2)]).expect("a plan").with_addresses(address(8080), address(1));
         let listens: Vec<_> = plan.processes().into_iter().filter_map(|p| p.listen).collect();
         assert_eq!(listens, [address(8080), address(8081)]);
     }

@@ -42,7 +42,11 @@ where
     #[must_use]
     pub fn get(&self, key: &K) -> Option<V> {
         let found = self.values.get(key);
-        if found.is_some() { self.hits.increment(1) } else { self.misses.increment(1) }
+        if found.is_some() {
+            self.hits.increment(1)
+        } else {
+            self.misses.increment(1)
+        }
         found
     }
 

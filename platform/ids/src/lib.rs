@@ -129,11 +129,7 @@ pub mod private {
         }
 
         fn visit_i64<E: Error>(self, raw: i64) -> Result<i64, E> {
-            if raw > 0 {
-                Ok(raw)
-            } else {
-                Err(E::invalid_value(Unexpected::Signed(raw), &self))
-            }
+            if raw > 0 { Ok(raw) } else { Err(E::invalid_value(Unexpected::Signed(raw), &self)) }
         }
 
         fn visit_str<E: Error>(self, text: &str) -> Result<i64, E> {
@@ -169,18 +165,9 @@ mod tests {
 
     #[test]
     fn what_is_no_id_is_refused() {
-        for bad in [
-            "0",
-            "-1",
-            "7.0",
-            "\"\"",
-            "\"+7\"",
-            "\" 7\"",
-            "\"7\\u0000\"",
-            "null",
-            "[7]",
-            "1e3",
-        ] {
+        for bad in
+            ["0", "-1", "7.0", "\"\"", "\"+7\"", "\" 7\"", "\"7\\u0000\"", "null", "[7]", "1e3"]
+        {
             assert!(serde_json::from_str::<UserId>(bad).is_err(), "{bad}");
         }
         assert!("9223372036854775808".parse::<UserId>().is_err());

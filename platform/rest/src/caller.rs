@@ -35,9 +35,7 @@ impl<S: Send + Sync> FromRequestParts<S> for SignedIn {
     type Rejection = Problem;
 
     async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Principal::current()
-            .map(Self)
-            .ok_or_else(Problem::unauthorized)
+        Principal::current().map(Self).ok_or_else(Problem::unauthorized)
     }
 }
 

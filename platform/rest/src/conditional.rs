@@ -19,17 +19,13 @@ pub fn etag(body: &[u8]) -> HeaderValue {
 #[must_use]
 pub fn matches(headers: &HeaderMap, tag: &HeaderValue) -> bool {
     let Ok(tag) = tag.to_str() else { return false };
-    headers
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|v| v.to_str().ok())
-        .any(|listed| {
-            listed.trim() == "*"
-                || listed.split(',').any(|one| {
-                    let one = one.trim();
-                    one.strip_prefix("W/").unwrap_or(one) == tag
-                })
-        })
+    headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|v| v.to_str().ok()).any(|listed| {
+        listed.trim() == "*"
+            || listed.split(',').any(|one| {
+                let one = one.trim();
+                one.strip_prefix("W/").unwrap_or(one) == tag
+            })
+    })
 }
 
 /// Whether `If-Match`, if sent, allows changing a thing whose tag is `tag`.
@@ -83,10 +79,7 @@ mod tests {
     #[test]
     fn lists_weak_tags_and_stars_are_understood() {
         let tag = HeaderValue::from_static("\"a\"");
-        assert!(matches(
-            &headers(header::IF_NONE_MATCH, "\"b\", W/\"a\""),
-            &tag
-        ));
+        assert!(matches(&headers(header::IF_NONE_MATCH, "\"b\", W/\"a\""), &tag));
         assert!(matches(&headers(header::IF_NONE_MATCH, "*"), &tag));
         assert!(!matches(&headers(header::IF_NONE_MATCH, "\"b\""), &tag));
         assert!(permits(&HeaderMap::new(), &tag));

@@ -56,13 +56,10 @@ impl Idempotency {
     /// Keys kept in `db`, which must have [`MIGRATIONS`].
     #[must_use]
     pub fn new(db: Database) -> Self {
-        Self {
-            store: Arc::new(Store::new(db)),
-        }
+        Self { store: Arc::new(Store::new(db)) }
     }
 
     /// The layer for routes whose `POST` creates something.
-    #[must_use]
     pub fn layer(&self) -> FromFnLayer<Middleware, Self, (axum::extract::State<Self>, Request)> {
         let middleware: Middleware = |axum::extract::State(keys), request, next| {
             Box::pin(async move {
@@ -130,9 +127,7 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     };
     match value.to_str() {
         Ok(key) if (1..=255).contains(&key.len()) => Ok(Some(key.to_owned())),
-        _ => Err(Problem::bad_request(
-            "Idempotency-Key must be 1 to 255 ASCII characters",
-        )),
+        _ => Err(Problem::bad_request("Idempotency-Key must be 1 to 255 ASCII characters")),
     }
 }
 

@@ -20,9 +20,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
-            return Err(Problem::unsupported_type(
-                "send JSON, as Content-Type: application/json",
-            ));
+            return Err(Problem::unsupported_type("send JSON, as Content-Type: application/json"));
         }
         let body = read(request, state).await?;
         parse(&body).map(Self)
@@ -49,14 +47,10 @@ impl<T: Serialize> IntoResponse for Json<T> {
 /// # Errors
 /// 413 past the limit, 400 if the client stops in the middle.
 pub async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
-    Bytes::from_request(request, state)
-        .await
-        .map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                Problem::too_large("the body is larger than is accepted")
-            }
-            _ => Problem::bad_request("the body could not be read to its end"),
-        })
+    Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large("the body is larger than is accepted"),
+        _ => Problem::bad_request("the body could not be read to its end"),
+    })
 }
 
 /// Reads a JSON object.
@@ -102,12 +96,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     let Some(Ok(kind)) = headers.get(header::CONTENT_TYPE).map(HeaderValue::to_str) else {
         return false;
     };
-    let kind = kind
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
 
@@ -137,10 +126,7 @@ mod tests {
     }
 
     fn status(body: &str) -> u16 {
-        parse::<Palette>(body.as_bytes())
-            .expect_err(body)
-            .status()
-            .as_u16()
+        parse::<Palette>(body.as_bytes()).expect_err(body).status().as_u16()
     }
 
     #[test]
@@ -153,22 +139,10 @@ mod tests {
         assert_eq!(unread.expect_err("utf-8").status(), 400);
         assert_eq!(status("[]"), 422);
         assert_eq!(status(r#"["a",[1]]"#), 422);
-        assert_eq!(
-            status(&format!(
-                "{{\"name\":{}1{}}}",
-                "[".repeat(9999),
-                "]".repeat(9999)
-            )),
-            422
-        );
+        assert_eq!(status(&format!("{{\"name\":{}1{}}}", "[".repeat(9999), "]".repeat(9999))), 422);
         assert_eq!(status(r#"{"name":7}"#), 422);
         assert_eq!(status(r#"{"name":"a\u0000b"}"#), 422);
-        assert_eq!(
-            parse::<Palette>(b"{\"name\":\"\xff\"}")
-                .expect_err("utf-8")
-                .status(),
-            400
-        );
+        assert_eq!(parse::<Palette>(b"{\"name\":\"\xff\"}").expect_err("utf-8").status(), 400);
     }
 
     #[test]

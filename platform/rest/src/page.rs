@@ -54,10 +54,7 @@ impl Page {
                 .filter(|limit| (1..=MOST).contains(limit))
                 .ok_or_else(|| Problem::invalid_field("limit", "a number from 1 to 100"))?,
         };
-        Ok(Self {
-            limit,
-            cursor: asked.cursor,
-        })
+        Ok(Self { limit, cursor: asked.cursor })
     }
 
     /// What the cursor says, as [`cursor`] wrote it.
@@ -115,37 +112,18 @@ mod tests {
     fn limits_outside_of_1_to_100_are_refused() {
         assert_eq!(Page::read("").expect("default").limit, 20);
         assert_eq!(Page::read("limit=100").expect("most").limit, 100);
-        for bad in [
-            "limit=0",
-            "limit=101",
-            "limit=-1",
-            "limit=a",
-            "limit=",
-            "limit=1e1",
-        ] {
+        for bad in ["limit=0", "limit=101", "limit=-1", "limit=a", "limit=", "limit=1e1"] {
             assert_eq!(Page::read(bad).expect_err(bad).status(), 422);
         }
     }
 
     #[test]
     fn a_cursor_leads_on_and_a_forged_one_does_not() {
-        let page = Page {
-            limit: 1,
-            cursor: Some(cursor(&(7, "x"))),
-        };
-        assert_eq!(
-            page.after::<(i64, String)>().expect("ours"),
-            Some((7, "x".into()))
-        );
+        let page = Page { limit: 1, cursor: Some(cursor(&(7, "x"))) };
+        assert_eq!(page.after::<(i64, String)>().expect("ours"), Some((7, "x".into())));
         for forged in ["!", "", "bm8", "eyJhIjoxfQ"] {
-            let page = Page {
-                limit: 1,
-                cursor: Some(forged.into()),
-            };
-            assert_eq!(
-                page.after::<(i64, String)>().expect_err(forged).status(),
-                422
-            );
+            let page = Page { limit: 1, cursor: Some(forged.into()) };
+            assert_eq!(page.after::<(i64, String)>().expect_err(forged).status(), 422);
         }
     }
 

@@ -74,10 +74,8 @@ impl Problem {
     /// 405, with the methods the path has, as `Allow` lists them.
     #[must_use]
     pub fn method_not_allowed(allow: impl Into<String>) -> Self {
-        let mut problem = Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "this path does not have that method",
-        );
+        let mut problem =
+            Self::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not have that method");
         problem.allow = Some(allow.into());
         problem
     }
@@ -134,19 +132,13 @@ impl Problem {
     /// 500: our fault; the cause is in the log under the request id and nowhere else.
     #[must_use]
     pub fn internal() -> Self {
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "something went wrong on our side",
-        )
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong on our side")
     }
 
     /// Names a field and what is wrong with it.
     #[must_use]
     pub fn with_field(mut self, field: impl Into<String>, reason: impl Into<String>) -> Self {
-        self.errors.push(FieldError {
-            field: field.into(),
-            reason: reason.into(),
-        });
+        self.errors.push(FieldError { field: field.into(), reason: reason.into() });
         self
     }
 
@@ -210,20 +202,14 @@ impl std::error::Error for Problem {}
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let request_id = Context::with_current(|c| c.request_id.clone());
-        let body = self
-            .body(request_id.as_deref().unwrap_or_default())
-            .to_string();
+        let body = self.body(request_id.as_deref().unwrap_or_default()).to_string();
         let json = HeaderValue::from_static("application/problem+json");
         let mut response = (self.status(), [(header::CONTENT_TYPE, json)], body).into_response();
         let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Some(allow) = self
-            .allow
-            .as_deref()
-            .and_then(|a| HeaderValue::from_str(a).ok())
-        {
+        if let Some(allow) = self.allow.as_deref().and_then(|a| HeaderValue::from_str(a).ok()) {
             headers.insert(header::ALLOW, allow);
         }
         if self.status() == StatusCode::UNAUTHORIZED {

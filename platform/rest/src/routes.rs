@@ -27,10 +27,7 @@ async fn shape(request: Request, next: Next) -> Response {
     if response.status() != StatusCode::METHOD_NOT_ALLOWED {
         return response;
     }
-    let allow = response
-        .headers()
-        .get(header::ALLOW)
-        .and_then(|v| v.to_str().ok());
+    let allow = response.headers().get(header::ALLOW).and_then(|v| v.to_str().ok());
     let problem = Problem::method_not_allowed(allow.unwrap_or_default());
     let known = allow.is_some();
     let mut response = problem.into_response();

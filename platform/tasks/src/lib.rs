@@ -75,10 +75,7 @@ impl Tasks {
     pub async fn stop(&self) {
         self.stopping.cancel();
         self.tracker.close();
-        if tokio::time::timeout(STOP_WITHIN, self.tracker.wait())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(STOP_WITHIN, self.tracker.wait()).await.is_err() {
             tracing::warn!(left = self.tracker.len(), "tasks did not stop in time");
         }
     }

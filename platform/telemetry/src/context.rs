@@ -85,8 +85,7 @@ impl Context {
     /// Time left until the deadline; zero once it has passed.
     #[must_use]
     pub fn time_left(&self) -> Option<Duration> {
-        self.deadline
-            .map(|d| d.saturating_duration_since(Instant::now()))
+        self.deadline.map(|d| d.saturating_duration_since(Instant::now()))
     }
 
     /// Reads the context that a sibling sent. What is missing or malformed is made anew.
@@ -115,25 +114,12 @@ impl Context {
             Some(value) => drop(to.insert(name, value)),
             None => drop(to.remove(name)),
         };
-        put(
-            headers::REQUEST_ID,
-            HeaderValue::from_str(&self.request_id).ok(),
-        );
-        put(
-            headers::TRACEPARENT,
-            HeaderValue::from_str(&self.trace.to_string()).ok(),
-        );
+        put(headers::REQUEST_ID, HeaderValue::from_str(&self.request_id).ok());
+        put(headers::TRACEPARENT, HeaderValue::from_str(&self.trace.to_string()).ok());
         put(headers::TIMEOUT, self.time_left().map(format_timeout));
         put(headers::CALLER, self.caller.clone());
-        put(
-            headers::CLIENT,
-            self.client
-                .and_then(|a| HeaderValue::from_str(&a.to_string()).ok()),
-        );
-        put(
-            headers::FRESH,
-            self.fresh.then(|| HeaderValue::from_static("1")),
-        );
+        put(headers::CLIENT, self.client.and_then(|a| HeaderValue::from_str(&a.to_string()).ok()));
+        put(headers::FRESH, self.fresh.then(|| HeaderValue::from_static("1")));
     }
 }
 
@@ -147,12 +133,7 @@ fn new_request_id() -> Arc<str> {
     static PROCESS: std::sync::LazyLock<u64> =
         std::sync::LazyLock::new(|| uuid::Uuid::new_v4().as_u64_pair().0);
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    format!(
-        "{:016x}-{:x}",
-        *PROCESS,
-        COUNT.fetch_add(1, Ordering::Relaxed)
-    )
-    .into()
+    format!("{:016x}-{:x}", *PROCESS, COUNT.fetch_add(1, Ordering::Relaxed)).into()
 }
 
 /// Reads gRPC's `TimeoutValue TimeoutUnit`: at most eight digits and a unit.
@@ -237,9 +218,7 @@ mod tests {
         assert!(Context::current().is_none());
         let context = Context::background();
         let id = context.request_id.clone();
-        let seen = context
-            .scope(async { Context::current().map(|c| c.request_id) })
-            .await;
+        let seen = context.scope(async { Context::current().map(|c| c.request_id) }).await;
         assert_eq!(seen, Some(id));
     }
 }

@@ -26,10 +26,7 @@ pub struct LogSettings {
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self {
-            format: LogFormat::Readable,
-            level: "warn".into(),
-        }
+        Self { format: LogFormat::Readable, level: "warn".into() }
     }
 }
 
@@ -44,9 +41,7 @@ pub struct BadLevel(String);
 /// [`BadLevel`] if the level cannot be read.
 pub fn init(settings: &LogSettings) -> Result<(), BadLevel> {
     let filter = EnvFilter::try_new(&settings.level).map_err(|e| BadLevel(e.to_string()))?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // The only error is that logging has begun already, which is what is wanted.
     drop(match settings.format {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),

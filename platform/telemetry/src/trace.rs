@@ -49,10 +49,7 @@ impl Trace {
     pub fn child(self) -> Self {
         // A bijection of the parent's id mixed with the trace: distinct for each depth.
         let z = self.span ^ (self.trace as u64).rotate_left(17) ^ GOLDEN;
-        Self {
-            span: mix(z) | 1,
-            ..self
-        }
+        Self { span: mix(z) | 1, ..self }
     }
 
     /// The value of the `traceparent` header, as [`fmt::Display`] writes it.
@@ -86,13 +83,7 @@ impl Trace {
 
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "00-{:032x}-{:016x}-{:02x}",
-            self.trace,
-            self.span,
-            u8::from(self.sampled)
-        )
+        write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace, self.span, u8::from(self.sampled))
     }
 }
 
@@ -113,16 +104,9 @@ impl FromStr for Trace {
     fn from_str(text: &str) -> Result<Self, NotATrace> {
         let mut parts = text.split('-');
         let mut part = |length: usize| {
-            let part = parts
-                .next()
-                .filter(|p| p.len() == length)
-                .ok_or(NotATrace)?;
+            let part = parts.next().filter(|p| p.len() == length).ok_or(NotATrace)?;
             let lower_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-            if part.bytes().all(lower_hex) {
-                Ok(part)
-            } else {
-                Err(NotATrace)
-            }
+            if part.bytes().all(lower_hex) { Ok(part) } else { Err(NotATrace) }
         };
         let version = part(2)?;
         let trace = u128::from_str_radix(part(32)?, 16).map_err(|_| NotATrace)?;
@@ -133,11 +117,7 @@ impl FromStr for Trace {
         if trace == 0 || span == 0 || version == "ff" || (version == "00" && trailing) {
             return Err(NotATrace);
         }
-        Ok(Self {
-            trace,
-            span,
-            sampled: flags & 1 == 1,
-        })
+        Ok(Self { trace, span, sampled: flags & 1 == 1 })
     }
 }
 
@@ -173,9 +153,6 @@ mod tests {
         ] {
             assert_eq!(bad.parse::<Trace>(), Err(NotATrace), "{bad}");
         }
-        assert_ne!(
-            Trace::begin().id().to_string(),
-            Trace::begin().id().to_string()
-        );
+        assert_ne!(Trace::begin().id().to_string(), Trace::begin().id().to_string());
     }
 }

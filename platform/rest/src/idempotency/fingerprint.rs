@@ -10,9 +10,7 @@ use uuid::Uuid;
 /// boundary, which every client makes up anew, is left out. The key, which is stored nowhere,
 /// goes in first: a body with a password in it cannot be guessed from its digest.
 pub(super) fn fingerprint(key: &str, headers: &HeaderMap, body: &Bytes) -> String {
-    let media_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|v| v.to_str().ok());
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
     let (kind, rest) = media_type
         .unwrap_or_default()
         .split_once(';')

@@ -53,11 +53,7 @@ struct Row {
 
 impl Store {
     pub(super) fn new(db: Database) -> Self {
-        Self {
-            db,
-            settled: Notify::new(),
-            pruned_at: AtomicI64::new(0),
-        }
+        Self { db, settled: Notify::new(), pruned_at: AtomicI64::new(0) }
     }
 
     pub(super) async fn claim(&self, scope: Uuid, fingerprint: &str) -> Result<Claim, Problem> {
@@ -192,10 +188,8 @@ impl Store {
     async fn prune(&self, now: i64) -> Result<(), DataError> {
         let last = self.pruned_at.load(Ordering::Relaxed);
         let due = now - last >= PRUNE_EVERY.as_millis() as i64;
-        let swap = |a, b| {
-            self.pruned_at
-                .compare_exchange(a, b, Ordering::Relaxed, Ordering::Relaxed)
-        };
+        let swap =
+            |a, b| self.pruned_at.compare_exchange(a, b, Ordering::Relaxed, Ordering::Relaxed);
         if !due || swap(last, now).is_err() {
             return Ok(());
         }
@@ -203,11 +197,8 @@ impl Store {
         self.db
             .write(move |tx| {
                 Box::pin(async move {
-                    tx.run(
-                        "DELETE FROM idempotency_keys WHERE created_at < $1",
-                        values![oldest],
-                    )
-                    .await
+                    tx.run("DELETE FROM idempotency_keys WHERE created_at < $1", values![oldest])
+                        .await
                 })
             })
             .await
@@ -229,9 +220,7 @@ impl Row {
                 response.headers_mut().insert(name, value);
             }
         }
-        response
-            .headers_mut()
-            .insert(REPLAYED, HeaderValue::from_static("true"));
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
         Some(response)
     }
 }
