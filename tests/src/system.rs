@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -207,8 +208,22 @@ fn launch(
     (root, url.to_owned())
 }
 
-/// An address that nobody listens on now.
+/// Ports that the kernel gives to nobody by itself, so that a system that is started again finds its
+/// own still free.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// An address that nobody listens on, nor will but whoever asked.
+///
+/// # Panics
+/// If every port is taken.
 #[must_use]
 pub fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address")
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Processes that test at the same time begin at different places.
+    let begin = std::process::id().wrapping_mul(97);
+    (0..PORTS.len())
+        .map(|_| begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)))
+        .map(|number| PORTS.start + (number % PORTS.len() as u32) as u16)
+        .find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()?.local_addr().ok())
+        .expect("a free port")
 }
