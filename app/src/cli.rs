@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::arguments::{Admin, Arguments, Command};
 use crate::config::Config;
@@ -30,6 +31,7 @@ fn say_failure(error: &dyn std::error::Error) {
 fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     // Two providers are in the build; without a choice rustls panics at the first handshake.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    raise_file_limit();
     let config = Config::load(&arguments.common)?;
     telemetry::init(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -55,4 +57,14 @@ fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
         }
         Ok(())
     })
+}
+
+/// Takes as many open files as the system allows: each client and each sibling is one.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where it is refused, what was there before stays.
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of open files stays");
+    }
 }
