@@ -36,7 +36,6 @@ impl Inbound {
     /// At most `limit` bytes of `incoming`.
     pub(crate) fn new(incoming: Incoming, limit: u64, wire: Arc<Wire>) -> (Self, Overrun) {
         let over = Arc::new(AtomicBool::new(false));
-        wire.read_body(true);
         (Self { incoming, left: limit, wire, over: over.clone() }, Overrun(over))
     }
 }
@@ -84,7 +83,7 @@ impl http_body::Body for Inbound {
 
 impl Drop for Inbound {
     fn drop(&mut self) {
-        self.wire.read_body(false);
+        self.wire.await_body(false);
         if !http_body::Body::is_end_stream(&self.incoming) {
             self.wire.leave_unread();
         }

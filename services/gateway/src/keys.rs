@@ -55,7 +55,8 @@ impl Keys {
     pub(crate) async fn verify(&self, token: &str) -> Result<Verified, AuthError> {
         match self.verifier.verify(token) {
             Err(AuthError::UnknownKey) => {
-                self.refresh().await;
+                // Boxed: it is seldom, and large.
+                Box::pin(self.refresh()).await;
                 self.verifier.verify(token)
             }
             verdict => verdict,

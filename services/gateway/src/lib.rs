@@ -12,10 +12,11 @@
 //! event log, sessions that have ended live until their tokens expire.
 //!
 //! ```text
-//! socket ─ transport ─ hyper ─ proxy ─┬─ pages        /healthz /readyz /status /openapi.json
-//!             │                       ├─ cache ─┐
-//!           wire ◄─ slow (watch)      ├─────────┴─ forward ─ mesh ─ service
-//!                                     └─ sockets ─────────── mesh ─ service
+//!                    ┌─ plain ─┐
+//! socket ─ transport ┴─ hyper ─┴ proxy ─┬─ pages        /healthz /readyz /status /openapi.json
+//!             │                         ├─ cache ─┐
+//!           wire ◄─ slow (watch)        ├─────────┴─ forward ─ mesh ─ service
+//!                                       └─ sockets ─────────── mesh ─ service
 //! ```
 //!
 //! Invariants: a request goes on in somebody's name only with a token that verifies now; nothing a
@@ -36,6 +37,7 @@ mod limits;
 mod live;
 mod measure;
 mod pages;
+mod plain;
 mod proxy;
 mod refusal;
 mod routes;

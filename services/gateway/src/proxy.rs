@@ -7,13 +7,12 @@
 mod cached;
 mod forward;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use auth::Verified;
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{Method, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use mesh::Channel;
 use rest::Problem;
@@ -21,7 +20,7 @@ use telemetry::Context;
 use tokio::time::Instant;
 
 use crate::answer;
-use crate::body::{InFlight, Outbound};
+use crate::body::Outbound;
 use crate::compress::{self, Encoding};
 use crate::connection::Connection;
 use crate::edge::{self, Cookies};
@@ -37,28 +36,30 @@ use crate::trace::Ids;
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 const MISS: HeaderValue = HeaderValue::from_static("miss");
 
-/// Answers one request.
+/// Answers one request; `body` is left out when there is none.
 pub(crate) async fn serve(
-    connection: Arc<Connection>,
-    request: Request<Incoming>,
-) -> Result<Response<Outbound>, Infallible> {
+    connection: &Arc<Connection>,
+    parts: Parts,
+    body: Option<Incoming>,
+) -> Response<Outbound> {
     let began = Instant::now();
-    let place = InFlight::begin(&connection.wire);
-    let (parts, body) = request.into_parts();
     let head = Head::of(&parts);
     let ids = Ids::of(&head, &parts.headers);
     let shared = &connection.shared;
     let row = shared.table.find(parts.uri.path()).map(|(row, _)| row);
     let origin = if head.origin { parts.headers.get(header::ORIGIN).cloned() } else { None };
-    let version = parts.version;
-    let visit = Visit { connection: &connection, head: &head, ids: &ids, began };
+    let (version, has_body) = (parts.version, body.is_some());
+    let visit = Visit { connection, head: &head, ids: &ids, began };
     let answered = match row {
         Some(row) => visit.of(row, parts, body).await,
-        None => visit.of_nothing(&parts, &body),
+        None => visit.of_nothing(&parts),
     };
     let mut response = match answered {
         Ok(response) => response,
         Err(problem) => {
+            if has_body {
+                connection.wire.leave_unread();
+            }
             let mut response = answer::problem(problem, &ids).await;
             sockets::name_the_protocol(&mut response);
             if response.status() == StatusCode::PAYLOAD_TOO_LARGE && version < Version::HTTP_2 {
@@ -78,7 +79,7 @@ pub(crate) async fn serve(
     if connection.secure {
         answer::secure_cookies(response.headers_mut());
     }
-    Ok(response.map(|body| body.holding(place)))
+    response
 }
 
 /// One request on its way.
@@ -91,8 +92,7 @@ struct Visit<'a> {
 
 impl Visit<'_> {
     /// A path that no row has.
-    fn of_nothing(&self, parts: &Parts, body: &Incoming) -> Result<Response<Outbound>, Problem> {
-        self.leave_unread(body);
+    fn of_nothing(&self, parts: &Parts) -> Result<Response<Outbound>, Problem> {
         self.head.check(parts, self.connection.shared.settings.max_header_bytes)?;
         Err(Problem::not_found("there is nothing here"))
     }
@@ -101,14 +101,10 @@ impl Visit<'_> {
         &self,
         row: &Compiled,
         parts: Parts,
-        body: Incoming,
+        body: Option<Incoming>,
     ) -> Result<Response<Outbound>, Problem> {
         let shared = &self.connection.shared;
-        let admitted = self.admit(row, &parts, &body);
-        if admitted.is_err() {
-            self.leave_unread(&body);
-        }
-        admitted?;
+        self.admit(row, &parts, body.is_some())?;
         if parts.method == Method::OPTIONS && !row.external {
             return Ok(shared.cors.options(row.methods.allow_header(), &parts.headers));
         }
@@ -116,14 +112,10 @@ impl Visit<'_> {
             Target::Service { name, channel } => (name, channel),
             Target::Page(page) => return Ok(pages::answer(shared, *page, self.head, &parts).await),
         };
-        let caller = self.identify(row, &parts).await;
-        if caller.is_err() {
-            self.leave_unread(&body);
-        }
-        let (caller, fresh_cookie) = caller?;
+        let (caller, fresh_cookie) = self.identify(row, &parts).await?;
         let (address, limiter) = self.connection.client(&parts.headers);
         if let Some(limiter) = &limiter {
-            limits::check(limiter).inspect_err(|_| self.leave_unread(&body))?;
+            limits::check(limiter)?;
         }
         let writer =
             caller.as_ref().map_or(Writer::Address(address), |c| Writer::Account(c.principal.user));
@@ -164,13 +156,13 @@ impl Visit<'_> {
     }
 
     /// What can be said without knowing who asks.
-    fn admit(&self, row: &Compiled, parts: &Parts, body: &Incoming) -> Result<(), Problem> {
+    fn admit(&self, row: &Compiled, parts: &Parts, has_body: bool) -> Result<(), Problem> {
         self.head.check(parts, self.connection.shared.settings.max_header_bytes)?;
         if !row.methods.has(&parts.method) && (parts.method != Method::OPTIONS || row.external) {
             measure::refused("method");
             return Err(Problem::method_not_allowed(row.methods.allow()));
         }
-        if http_body::Body::is_end_stream(body) {
+        if !has_body {
             return Ok(());
         }
         if self.head.declared_length().is_some_and(|length| length > row.max_body_bytes) {
@@ -249,12 +241,6 @@ impl Visit<'_> {
             Encoding::accepted(&parts.headers)
         } else {
             None
-        }
-    }
-
-    fn leave_unread(&self, body: &Incoming) {
-        if !http_body::Body::is_end_stream(body) {
-            self.connection.wire.leave_unread();
         }
     }
 }

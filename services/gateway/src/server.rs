@@ -1,16 +1,21 @@
 //! The public address: connections are taken, watched, served, and brought to their end.
 
+use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::task::Context;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -18,8 +23,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::body::{InFlight, Outbound};
 use crate::connection::Connection;
 use crate::measure;
+use crate::plain::Plain;
 use crate::proxy;
 use crate::refusal;
 use crate::shared::Shared;
@@ -76,14 +83,6 @@ struct Server {
     http2: http2::Builder<TokioExecutor>,
 }
 
-/// `hyper_looks`: see [`Stream::HYPER_LOOKS`].
-fn http1(hyper_looks: bool) -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    // The watch over slow clients stands in for hyper's timer.
-    builder.header_read_timeout(None).max_buf_size(HEAD_BUFFER).half_close(!hyper_looks);
-    builder
-}
-
 fn http2() -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
@@ -126,20 +125,17 @@ impl Server {
     {
         let shared = self.shared.clone();
         let wire = Arc::new(Wire::new(shared.watch.ticks.clone(), shared.open.clone(), mode));
-        let transport = TokioIo::new(Transport::new(stream, wire.clone()));
+        let transport = Transport::new(stream, wire.clone());
         let connection = Arc::new(Connection::new(shared, wire.clone(), peer.ip(), secure));
-        let service = service_fn(move |request| proxy::serve(connection.clone(), request));
         let draining = self.draining.clone();
         // On a task of its own, which the watch can end.
         let task = match mode {
-            Mode::Http2 => tokio::spawn(until_drained(
-                self.http2.serve_connection(transport, service),
-                draining,
-            )),
-            _ => tokio::spawn(until_drained(
-                http1(S::HYPER_LOOKS).serve_connection(transport, service).with_upgrades(),
-                draining,
-            )),
+            Mode::Http2 => {
+                let http2 =
+                    self.http2.serve_connection(TokioIo::new(transport), service(connection));
+                tokio::spawn(until_drained(http2, |http2| http2.graceful_shutdown(), draining))
+            }
+            _ => tokio::spawn(http1(transport, connection, draining)),
         };
         let _watched = self.shared.watch.over(wire, task.abort_handle());
         match task.await {
@@ -162,6 +158,46 @@ impl Server {
     }
 }
 
+/// Serves a connection by hand as long as its requests are plain, and then with hyper.
+async fn http1<S: Stream>(
+    transport: Transport<S>,
+    connection: Arc<Connection>,
+    draining: Arc<Draining>,
+) -> hyper::Result<()> {
+    let mut wakes = pin!(draining.wakes.cancelled());
+    // Asked once, it wakes this task when the time comes.
+    let _ = poll_fn(|cx| Poll::Ready(wakes.as_mut().poll(cx))).await;
+    let Some(transport) = Plain::new(transport).serve(&connection, &draining).await else {
+        return Ok(());
+    };
+    let mut builder = http1::Builder::new();
+    // The watch over slow clients stands in for hyper's timer.
+    builder.header_read_timeout(None).max_buf_size(HEAD_BUFFER);
+    let hyper = builder.serve_connection(TokioIo::new(transport), service(connection));
+    until_drained(hyper.with_upgrades(), |hyper| hyper.graceful_shutdown(), draining.clone()).await
+}
+
+/// What hyper hands requests to.
+fn service(
+    connection: Arc<Connection>,
+) -> impl HttpService<
+    Incoming,
+    ResBody = Outbound,
+    Error = Infallible,
+    Future: Future<Output = Result<Response<Outbound>, Infallible>> + Send,
+> {
+    service_fn(move |request: Request<Incoming>| {
+        let connection = connection.clone();
+        async move {
+            let place = InFlight::begin(&connection.wire);
+            let (parts, body) = request.into_parts();
+            let body = Some(body).filter(|body| !body.is_end_stream());
+            let response = proxy::serve(&connection, parts, body).await;
+            Ok::<_, Infallible>(response.map(|body| body.holding(place)))
+        }
+    })
+}
+
 /// One connection too many.
 async fn turn_away(mut stream: TcpStream, tls: bool) {
     if tls {
@@ -175,69 +211,43 @@ async fn turn_away(mut stream: TcpStream, tls: bool) {
     drop(told);
 }
 
-/// A connection that can be told to end after what runs on it.
-trait Graceful: Future {
-    fn end(self: Pin<&mut Self>);
-}
-
-impl<I, S> Graceful for http1::UpgradeableConnection<I, S>
-where
-    Self: Future,
-    S: hyper::service::HttpService<hyper::body::Incoming>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    I: hyper::rt::Read + hyper::rt::Write + Unpin,
-    S::ResBody: http_body::Body + 'static,
-    <S::ResBody as http_body::Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    fn end(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
-    }
-}
-
-impl<I, S> Graceful for http2::Connection<I, S, TokioExecutor>
-where
-    Self: Future,
-    S: hyper::service::HttpService<hyper::body::Incoming>,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    I: hyper::rt::Read + hyper::rt::Write + Unpin,
-    S::ResBody: http_body::Body + 'static,
-    <S::ResBody as http_body::Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    TokioExecutor: hyper::rt::bounds::Http2ServerConnExec<S::Future, S::ResBody>,
-{
-    fn end(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
-    }
-}
-
 /// The end of all connections.
 #[derive(Default)]
-struct Draining {
+pub(crate) struct Draining {
     /// What each connection looks at whenever it runs: no lock, where the token has one.
     begun: AtomicBool,
     wakes: CancellationToken,
 }
 
 impl Draining {
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.load(Acquire)
+    }
+
     fn begin(&self) {
         self.begun.store(true, Release);
         self.wakes.cancel();
     }
 }
 
-/// Drives a connection to its end; once draining has begun, to the end of what runs on it.
-async fn until_drained<C: Graceful>(connection: C, draining: Arc<Draining>) -> C::Output {
+/// Drives a connection to its end; once draining has begun, tells it to `end` after what runs on it.
+async fn until_drained<C: Future>(
+    connection: C,
+    end: impl Fn(Pin<&mut C>),
+    draining: Arc<Draining>,
+) -> C::Output {
     let mut connection = pin!(connection);
     let mut wakes = pin!(draining.wakes.cancelled());
     let (mut asked, mut told) = (false, false);
-    std::future::poll_fn(|cx: &mut Context<'_>| {
+    poll_fn(|cx: &mut Context<'_>| {
         // Asked once, it wakes this task when the time comes.
         if !asked {
             asked = true;
             let _ = wakes.as_mut().poll(cx);
         }
-        if !told && draining.begun.load(Acquire) {
+        if !told && draining.has_begun() {
             told = true;
-            connection.as_mut().end();
+            end(connection.as_mut());
         }
         connection.as_mut().poll(cx)
     })

@@ -8,8 +8,9 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
 use tokio::task::AbortHandle;
 
 use crate::measure;
@@ -26,6 +27,7 @@ pub(crate) struct Watch {
     pub(crate) ticks: Arc<Ticks>,
     patience: Patience,
     next: AtomicU64,
+    date: ArcSwap<String>,
     watched: Mutex<HashMap<u64, Watched>>,
 }
 
@@ -76,7 +78,13 @@ impl Watch {
             stall_bytes: settings.min_bytes_per_second.saturating_mul(settings.stall_timeout_ms)
                 / 1000,
         };
-        Self { ticks: Arc::default(), patience, next: AtomicU64::new(0), watched: Mutex::default() }
+        Self {
+            ticks: Arc::default(),
+            patience,
+            next: AtomicU64::new(0),
+            date: ArcSwap::from_pointee(http_date()),
+            watched: Mutex::default(),
+        }
     }
 
     /// Watches a connection that `task` serves, as long as the guard lives.
@@ -94,8 +102,17 @@ impl Watch {
         loop {
             pace.tick().await;
             self.ticks.advance();
+            let date = http_date();
+            if **self.date.load() != date {
+                self.date.store(Arc::new(date));
+            }
             self.sweep();
         }
+    }
+
+    /// The value of `Date` now, up to a sweep late.
+    pub(crate) fn date(&self) -> Arc<String> {
+        self.date.load_full()
     }
 
     fn sweep(&self) {
@@ -114,6 +131,10 @@ impl Watch {
         // Entries are put in and taken out whole: a panic leaves nothing torn.
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn http_date() -> String {
+    httpdate::fmt_http_date(SystemTime::now())
 }
 
 /// Ends the watch over one connection when dropped.

@@ -3,8 +3,6 @@
 //!
 //! - where hyper refuses a request that it cannot parse with a bare status line, the contract's
 //!   problem document goes out instead;
-//! - a client that goes away while its request is worked on is noticed without reading ahead;
-//! - small answers leave in one piece of memory, which costs the system less than several;
 //! - after an answer to a request whose body was not read, what still comes is thrown away for a
 //!   while, so that the reset does not overtake the answer;
 //! - a socket whose session has ended gets a close frame and an end.
@@ -16,8 +14,6 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
 
 use crate::refusal;
 use crate::wire::{Mode, Wire};
@@ -25,40 +21,10 @@ use crate::wire::{Mode, Wire};
 /// The most that is thrown away after an answer, in bytes.
 const MOST_DISCARDED: usize = 32 * 1024 * 1024;
 
-/// An answer up to this size is put together before it is written, in bytes.
-const SMALL: usize = 4 * 1024;
+/// A byte stream that HTTP can be spoken on.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
-/// A byte stream that can tell whether its peer is still there.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
-    /// Whether hyper itself has to look for the end while it works on a request. It reads ahead
-    /// for that, into memory that it takes for each request anew.
-    const HYPER_LOOKS: bool;
-
-    /// Whether the peer has ended the stream, as far as can be told without reading.
-    fn has_ended(&mut self, cx: &mut Context<'_>) -> bool;
-}
-
-impl Stream for TcpStream {
-    const HYPER_LOOKS: bool = false;
-
-    fn has_ended(&mut self, cx: &mut Context<'_>) -> bool {
-        // Mostly nothing has come, and the system is not asked.
-        if self.poll_read_ready(cx).is_pending() {
-            return false;
-        }
-        let mut byte = [0; 1];
-        let mut buf = ReadBuf::new(&mut byte);
-        matches!(self.poll_peek(cx, &mut buf), Poll::Ready(Ok(0) | Err(_)))
-    }
-}
-
-impl Stream for TlsStream<TcpStream> {
-    const HYPER_LOOKS: bool = true;
-
-    fn has_ended(&mut self, _: &mut Context<'_>) -> bool {
-        false
-    }
-}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
 
 /// A client's stream with the books kept on it.
 #[derive(Debug)]
@@ -71,8 +37,8 @@ pub(crate) struct Transport<S> {
     torn: bool,
     shut: bool,
     discarded: usize,
-    /// Small answers are put together here.
-    together: Vec<u8>,
+    /// What was read from the stream before hyper came.
+    ahead: Bytes,
 }
 
 impl<S> Transport<S> {
@@ -84,7 +50,7 @@ impl<S> Transport<S> {
             torn: false,
             shut: false,
             discarded: 0,
-            together: Vec::new(),
+            ahead: Bytes::new(),
         }
     }
 
@@ -100,15 +66,10 @@ impl<S> Transport<S> {
         }
     }
 
-    /// The pieces in one, if they are small.
-    fn put_together(&mut self, bufs: &[IoSlice<'_>]) -> Option<Vec<u8>> {
-        if bufs.iter().map(|buf| buf.len()).sum::<usize>() > SMALL {
-            return None;
-        }
-        let mut together = std::mem::take(&mut self.together);
-        together.clear();
-        bufs.iter().for_each(|buf| together.extend_from_slice(buf));
-        Some(together)
+    /// The same stream, with bytes that were read from it already.
+    pub(crate) fn with_ahead(mut self, ahead: Bytes) -> Self {
+        self.ahead = ahead;
+        self
     }
 }
 
@@ -164,6 +125,11 @@ impl<S: Stream> AsyncRead for Transport<S> {
             self.end_socket(code, cx);
             return Poll::Ready(Ok(()));
         }
+        if !self.ahead.is_empty() {
+            let length = self.ahead.len().min(buf.remaining());
+            buf.put_slice(&self.ahead.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if polled.is_ready() {
@@ -204,15 +170,6 @@ impl<S: Stream> AsyncWrite for Transport<S> {
         if self.wire.is_closing().is_some() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        if let Some(together) = self.put_together(bufs) {
-            let polled = Pin::new(&mut self.stream).poll_write(cx, &together);
-            self.wrote(together.len(), &polled);
-            // A socket writes seldom: it keeps no memory for it.
-            if self.wire.mode() != Mode::Socket {
-                self.together = together;
-            }
-            return polled;
-        }
         let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.wrote(bufs.iter().map(|b| b.len()).sum(), &polled);
         polled
@@ -223,10 +180,6 @@ impl<S: Stream> AsyncWrite for Transport<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // hyper flushes whenever it runs.
-        if !S::HYPER_LOOKS && self.wire.is_only_waiting() && self.stream.has_ended(cx) {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
         let polled = Pin::new(&mut self.stream).poll_flush(cx);
         if polled.is_pending() {
             self.wire.block_writes(true);

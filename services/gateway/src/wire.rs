@@ -56,7 +56,6 @@ pub(crate) struct Wire {
     head_since: AtomicU32,
     received: AtomicU64,
     sent: AtomicU64,
-    body_open: AtomicBool,
     body_awaited: AtomicBool,
     write_blocked: AtomicBool,
     unread: AtomicBool,
@@ -94,7 +93,6 @@ impl Wire {
             head_since: AtomicU32::new(now),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
-            body_open: AtomicBool::new(false),
             body_awaited: AtomicBool::new(false),
             write_blocked: AtomicBool::new(false),
             unread: AtomicBool::new(false),
@@ -158,17 +156,6 @@ impl Wire {
 
     pub(crate) fn has_unread(&self) -> bool {
         self.unread.load(Relaxed)
-    }
-
-    /// A body of a request is read, or no more.
-    pub(crate) fn read_body(&self, open: bool) {
-        self.body_open.store(open, Relaxed);
-        self.await_body(false);
-    }
-
-    /// Whether there is a request whose answer is awaited, and nothing left to read of it.
-    pub(crate) fn is_only_waiting(&self) -> bool {
-        self.requests.load(Relaxed) > 0 && !self.body_open.load(Relaxed)
     }
 
     pub(crate) fn await_body(&self, awaited: bool) {

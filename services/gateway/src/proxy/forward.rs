@@ -32,17 +32,17 @@ impl Visit<'_> {
         channel: &Channel,
         context: Context,
         mut parts: Parts,
-        body: Incoming,
+        body: Option<Incoming>,
     ) -> Result<Response<Body>, Problem> {
         self.head.clean(&mut parts.headers, false, self.connection.behind_proxy);
         to_origin_form(&mut parts);
         if row.external {
             for_strangers(&mut parts.headers, self.connection, &context);
         }
-        if http_body::Body::is_end_stream(&body) {
+        let Some(body) = body else {
             let sent = context.scope(channel.send(Request::from_parts(parts, Body::empty()))).await;
             return sent.map_err(|error| answer::undelivered(&error));
-        }
+        };
         let (body, overrun) = Inbound::new(body, row.max_body_bytes, self.connection.wire.clone());
         let sent = context.scope(channel.send(Request::from_parts(parts, Body::new(body)))).await;
         if overrun.happened() {

@@ -6,14 +6,6 @@ use crate::wire::Ticks;
 use std::sync::atomic::AtomicUsize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-impl Stream for DuplexStream {
-    const HYPER_LOOKS: bool = true;
-
-    fn has_ended(&mut self, _: &mut Context<'_>) -> bool {
-        false
-    }
-}
-
 fn connection(mode: Mode) -> (Transport<DuplexStream>, DuplexStream, Arc<Wire>) {
     let (near, far) = duplex(1 << 16);
     let wire = Arc::new(Wire::new(Arc::new(Ticks::default()), Arc::new(AtomicUsize::new(0)), mode));
