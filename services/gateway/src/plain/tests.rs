@@ -1,3 +1,5 @@
+//! What is plain, what is for hyper, and how a plain answer is written.
+
 use bytes::BytesMut;
 use http::header::HeaderMap;
 use proptest::prelude::*;
