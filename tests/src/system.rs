@@ -95,6 +95,12 @@ impl System {
             let _ = kill_process(pid, Signal::KILL);
         }
         self.root.wait().expect("waited");
+        // A killed process lets go of its address a moment later.
+        let since = Instant::now();
+        while [self.listen, self.discovery].iter().any(|at| TcpListener::bind(at).is_err()) {
+            assert!(since.elapsed() < END, "a killed process holds its address");
+            std::thread::yield_now();
+        }
         let (root, url) =
             launch(&self.program, self.shape, self.folder.path(), self.listen, self.discovery);
         (self.root, self.url) = (root, url);
