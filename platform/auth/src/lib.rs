@@ -17,7 +17,7 @@ mod verifier;
 pub use principal::Principal;
 pub use refresh::RefreshToken;
 pub use signer::Signer;
-pub use verifier::{Verified, Verifier};
+pub use verifier::{Pass, Verified, Verifier};
 
 use std::time::Duration;
 

@@ -5,6 +5,7 @@
 //! revocations have changed since it was last checked against them. Memory is bounded.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -42,6 +43,33 @@ pub struct Verified {
     pub expires_at: i64,
     /// When it was issued, unix milliseconds (tokens tell whole seconds).
     pub issued_at: i64,
+}
+
+/// An accepted token, to be kept by whoever will be shown it again; cheap to clone. What it says
+/// stands; whether it still counts tells [`Verifier::check`].
+#[derive(Clone)]
+pub struct Pass(Arc<Remembered>);
+
+impl Deref for Pass {
+    type Target = Verified;
+
+    fn deref(&self) -> &Verified {
+        &self.0.verified
+    }
+}
+
+impl PartialEq for Pass {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Pass {}
+
+impl std::fmt::Debug for Pass {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.verified.fmt(f)
+    }
 }
 
 /// Verifies access tokens. Shared by reference; every method may be called from any thread.
@@ -147,31 +175,45 @@ impl Verifier {
     /// # Errors
     /// The first reason to refuse it. [`AuthError::UnknownKey`] may mean that the issuer has a new
     /// key: fetch its JWKS again (not more often than every few seconds).
-    pub fn verify(&self, token: &str) -> Result<Verified, AuthError> {
+    pub fn verify(&self, token: &str) -> Result<Pass, AuthError> {
         self.verify_at(token, clock::now())
     }
 
-    fn verify_at(&self, token: &str, now: i64) -> Result<Verified, AuthError> {
+    fn verify_at(&self, token: &str, now: i64) -> Result<Pass, AuthError> {
         if token.len() > LONGEST_TOKEN {
             return Err(AuthError::Malformed);
         }
         let hash = sha256(token);
-        let epoch = self.epoch.load(Ordering::SeqCst);
-        let entry = match self.remembered.get(&hash) {
-            Some(entry) => entry,
+        let pass = match self.remembered.get(&hash) {
+            Some(entry) => Pass(entry),
             None => {
                 let entry = Arc::new(self.read(token)?);
                 in_time(&entry, now)?;
                 self.remembered.insert(hash, entry.clone());
-                entry
+                Pass(entry)
             }
         };
-        in_time(&entry, now)?;
+        self.check_at(&pass, now)?;
+        Ok(pass)
+    }
+
+    /// Whether a token that was accepted still counts.
+    ///
+    /// # Errors
+    /// As [`Verifier::verify`]. After [`AuthError::UnknownKey`] the token is to be verified anew.
+    pub fn check(&self, pass: &Pass) -> Result<(), AuthError> {
+        self.check_at(pass, clock::now())
+    }
+
+    fn check_at(&self, Pass(entry): &Pass, now: i64) -> Result<(), AuthError> {
+        // Read first: what is changed while the entry is looked at is looked at the next time.
+        let epoch = self.epoch.load(Ordering::SeqCst);
+        in_time(entry, now)?;
         if entry.checked.load(Ordering::SeqCst) != epoch {
-            self.still_good(&entry)?;
+            self.still_good(entry)?;
             entry.checked.store(epoch, Ordering::SeqCst);
         }
-        Ok(entry.verified.clone())
+        Ok(())
     }
 
     /// Whether neither the key nor the session nor the user has been withdrawn.

@@ -30,6 +30,8 @@ use crate::transport::outgoing::Outgoing;
 /// taken over from a client: only who knows the service can say so.
 pub const IDEMPOTENT: HeaderName = HeaderName::from_static(MARK);
 const MARK: &str = "x-atelier-idempotent";
+/// What the name of every header between services begins with.
+const INTERNAL: &str = "x-atelier-";
 
 /// A channel to a service. Cheap to clone; a [`tower::Service`] that is always ready, so generated
 /// tonic clients stand on it.
@@ -194,8 +196,11 @@ impl Route {
 
 /// What a service of somebody else's may know: the request's id, its trace, and in gRPC its time.
 fn outside(context: &Context, to: &mut HeaderMap, grpc: bool) {
-    for name in [headers::CALLER, headers::CLIENT, headers::FRESH, SERVICE, SECRET] {
-        to.remove(name);
+    // Hardly ever there, and looked for one by one they would cost more than a glance at all.
+    if to.keys().any(|name| name.as_str().starts_with(INTERNAL)) {
+        for name in [headers::CALLER, headers::CLIENT, headers::FRESH, SERVICE, SECRET] {
+            to.remove(name);
+        }
     }
     if let Ok(id) = HeaderValue::from_str(&context.request_id) {
         to.insert(headers::REQUEST_ID, id);

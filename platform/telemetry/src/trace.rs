@@ -18,6 +18,15 @@ fn mix(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// Writes two digits for each byte.
+fn write_hex(bytes: &[u8], to: &mut [u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (byte, pair) in bytes.iter().zip(to.chunks_exact_mut(2)) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+}
+
 /// Which trace a piece of work belongs to, and which span is its parent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Trace {
@@ -55,15 +64,10 @@ impl Trace {
     /// The value of the `traceparent` header, as [`fmt::Display`] writes it.
     #[must_use]
     pub fn to_header(self) -> HeaderValue {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-        for (at, digit) in text[3..35].iter_mut().enumerate() {
-            *digit = DIGITS[(self.trace >> (4 * (31 - at))) as usize & 15];
-        }
-        for (at, digit) in text[36..52].iter_mut().enumerate() {
-            *digit = DIGITS[(self.span >> (4 * (15 - at))) as usize & 15];
-        }
-        text[54] = DIGITS[usize::from(self.sampled)];
+        write_hex(&self.trace.to_be_bytes(), &mut text[3..35]);
+        write_hex(&self.span.to_be_bytes(), &mut text[36..52]);
+        text[54] = b'0' + u8::from(self.sampled);
         // Hexadecimal digits and dashes are legal in a header.
         HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
     }

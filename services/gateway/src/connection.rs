@@ -1,13 +1,16 @@
 //! One client's connection, as its requests see it.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use auth::{AuthError, Pass};
 use http::header::{HeaderMap, HeaderValue};
 
 use crate::edge;
-use crate::limits::Limiter;
+use crate::limits::{self, Limiter};
 use crate::shared::Shared;
+use crate::slow;
 use crate::wire::Wire;
 
 /// A client's connection.
@@ -20,9 +23,27 @@ pub(crate) struct Connection {
     /// Under TLS.
     pub(crate) secure: bool,
     limiter: Option<Limiter>,
+    /// When the limiter was last asked for, in ticks.
+    asked: AtomicU32,
+    /// Whom the last token spoke for: a connection nearly always speaks for one account, and
+    /// comparing a token costs less than looking it up.
+    known: Mutex<Option<Arc<Known>>>,
     /// The peer's address as services of strangers are told it.
     peer_header: HeaderValue,
 }
+
+/// Whom a token speaks for.
+pub(crate) struct Known {
+    token: Box<str>,
+    pub(crate) pass: Pass,
+    /// Of the account.
+    pub(crate) limiter: Option<Limiter>,
+    /// When it was looked up, in ticks.
+    since: u32,
+}
+
+/// How long a limiter is kept without asking for it again, in ticks.
+const KEEP: u32 = (limits::KEEP.as_millis() / slow::SWEEP.as_millis()) as u32;
 
 impl Connection {
     pub(crate) fn new(shared: Arc<Shared>, wire: Arc<Wire>, peer: IpAddr, secure: bool) -> Self {
@@ -32,7 +53,9 @@ impl Connection {
         let text = HeaderValue::try_from(peer.to_string());
         // An address is legal in a header.
         let peer_header = text.unwrap_or_else(|_| HeaderValue::from_static(""));
-        Self { shared, wire, peer, behind_proxy, secure, limiter, peer_header }
+        let asked = AtomicU32::new(shared.watch.ticks.now());
+        let known = Mutex::default();
+        Self { shared, wire, peer, behind_proxy, secure, limiter, asked, known, peer_header }
     }
 
     /// A client's address as services of strangers are told it.
@@ -46,10 +69,39 @@ impl Connection {
     /// Who a request comes from, and the limiter of that address.
     pub(crate) fn client(&self, headers: &HeaderMap) -> (IpAddr, Option<Limiter>) {
         if !self.behind_proxy {
+            let now = self.shared.watch.ticks.now();
+            if now - self.asked.load(Relaxed) > KEEP {
+                self.asked.store(now, Relaxed);
+                self.shared.limits.keep(self.peer, self.limiter.as_ref());
+            }
             return (self.peer, self.limiter.clone());
         }
         let address =
             edge::client_address(self.peer, headers, |proxy| self.shared.settings.trusts(proxy));
         (address, self.shared.limits.of_address(address))
+    }
+
+    /// Checks a token, and tells whom it speaks for.
+    ///
+    /// # Errors
+    /// Why it does not count.
+    pub(crate) async fn recognise(&self, token: &str) -> Result<Arc<Known>, AuthError> {
+        let (keys, now) = (&self.shared.keys, self.shared.watch.ticks.now());
+        if let Some(known) = self.last_known(token)
+            && now - known.since <= KEEP
+            && keys.verifier.check(&known.pass).is_ok()
+        {
+            return Ok(known);
+        }
+        let pass = keys.verify(token).await?;
+        let limiter = self.shared.limits.of_account(pass.principal.user);
+        let known = Arc::new(Known { token: token.into(), pass, limiter, since: now });
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known.clone());
+        Ok(known)
+    }
+
+    fn last_known(&self, token: &str) -> Option<Arc<Known>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().filter(|known| *known.token == *token).cloned()
     }
 }

@@ -6,15 +6,16 @@
 //! public), and that routes on which one signs in or leaves pass over all bad tokens.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use auth::{AuthError, Verified};
+use auth::AuthError;
 use http::Method;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use rest::Problem;
 
 use crate::head::Head;
-use crate::keys::Keys;
+use crate::connection::{Connection, Known};
 use crate::measure;
 use crate::routes::{Methods, StaleTokens};
 
@@ -69,12 +70,6 @@ pub(crate) struct Token<'a> {
     from_cookie: bool,
 }
 
-impl<'a> Token<'a> {
-    pub(crate) fn text(&self) -> &'a str {
-        self.text
-    }
-}
-
 /// The token that counts. `Authorization` with another scheme, or with none, is a token that no
 /// key verifies.
 pub(crate) fn token<'a>(
@@ -93,16 +88,16 @@ pub(crate) fn token<'a>(
 /// # Errors
 /// 401 for a token that does not verify, 503 while none can be verified.
 pub(crate) async fn caller(
-    keys: &Keys,
+    connection: &Connection,
     token: Token<'_>,
     method: &Method,
     stale: StaleTokens,
-) -> Result<Option<Verified>, Problem> {
-    match keys.verify(token.text).await {
-        Ok(verified) => Ok(Some(verified)),
+) -> Result<Option<Arc<Known>>, Problem> {
+    match connection.recognise(token.text).await {
+        Ok(known) => Ok(Some(known)),
         Err(_) if stale == StaleTokens::Ignore => Ok(None),
         Err(_) if token.from_cookie && is_read(method) => Ok(None),
-        Err(AuthError::UnknownKey) if !keys.are_known() => {
+        Err(AuthError::UnknownKey) if !connection.shared.keys.are_known() => {
             Err(Problem::unavailable(1, "tokens cannot be checked at the moment"))
         }
         Err(error) => Err(refuse(error)),

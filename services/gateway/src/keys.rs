@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use auth::{AuthError, Verified, Verifier};
+use auth::{AuthError, Pass, Verifier};
 use axum::body::Body;
 use http::Request;
 use http_body_util::{BodyExt, Limited};
@@ -52,7 +52,7 @@ impl Keys {
     }
 
     /// Checks a token; for one that names an unknown key, fetches the keys again first.
-    pub(crate) async fn verify(&self, token: &str) -> Result<Verified, AuthError> {
+    pub(crate) async fn verify(&self, token: &str) -> Result<Pass, AuthError> {
         match self.verifier.verify(token) {
             Err(AuthError::UnknownKey) => {
                 // Boxed: it is seldom, and large.

@@ -1,7 +1,8 @@
 //! Rate limits per address and per account, and of sign-ups.
 //!
 //! A limiter is found once per connection and then costs one atomic exchange a request. Invariant:
-//! the state is bounded; what is forgotten first is what was used longest ago.
+//! the state is bounded; what is forgotten first is what was asked for longest ago, and connections
+//! ask again for what they keep, so that all of one address or account share one limiter.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
@@ -22,6 +23,8 @@ use crate::settings;
 const REMEMBERED: u64 = 100_000;
 /// How long one that is quiet is remembered. A limiter that was idle for this long is full again.
 const QUIET: Duration = Duration::from_secs(60);
+/// How long a limiter may be kept without asking for it again: well within [`QUIET`].
+pub(crate) const KEEP: Duration = Duration::from_secs(20);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// The limiter of one address or account.
@@ -56,7 +59,8 @@ impl Limits {
         }
     }
 
-    /// The limiter of an address, to be kept with its connection; `None` when there is no limit.
+    /// The limiter of an address; `None` when there is no limit. Whoever keeps it asks for it again
+    /// within [`KEEP`].
     pub(crate) fn of_address(&self, address: IpAddr) -> Option<Limiter> {
         let quota = self.per_address?;
         Some(
@@ -66,15 +70,19 @@ impl Limits {
         )
     }
 
-    /// Counts a request of an account.
-    ///
-    /// # Errors
-    /// 429 when there were too many.
-    pub(crate) fn check_account(&self, account: UserId) -> Result<(), Problem> {
-        let Some(quota) = self.per_account else { return Ok(()) };
-        check(
-            &self.accounts.get_with(account, || Arc::new(DefaultDirectRateLimiter::direct(quota))),
-        )
+    /// Says that a limiter of an address is still in use.
+    pub(crate) fn keep(&self, address: IpAddr, limiter: Option<&Limiter>) {
+        if let Some(limiter) = limiter {
+            self.addresses.get_with(subscriber(address), || limiter.clone());
+        }
+    }
+
+    /// The limiter of an account; `None` when there is no limit. Whoever keeps it asks for it again
+    /// within [`KEEP`].
+    pub(crate) fn of_account(&self, account: UserId) -> Option<Limiter> {
+        let quota = self.per_account?;
+        let new = || Arc::new(DefaultDirectRateLimiter::direct(quota));
+        Some(self.accounts.get_with(account, new))
     }
 
     /// Takes the place of a sign-up from an address; given back unless it is kept.
@@ -166,9 +174,10 @@ mod tests {
     #[test]
     fn an_account_has_its_own_allowance() {
         let limits = limits(1, 0);
-        limits.check_account(UserId::new(1)).expect("the first");
-        assert!(limits.check_account(UserId::new(1)).is_err());
-        limits.check_account(UserId::new(2)).expect("another account");
+        let ask = |account| check(&limits.of_account(UserId::new(account)).expect("limited"));
+        ask(1).expect("the first");
+        assert!(ask(1).is_err());
+        ask(2).expect("another account");
     }
 
     #[test]
@@ -196,8 +205,8 @@ mod tests {
     fn zero_is_off() {
         let limits = limits(0, 0);
         assert!(limits.of_address(address(1)).is_none());
+        assert!(limits.of_account(UserId::new(1)).is_none());
         for _ in 0..100 {
-            limits.check_account(UserId::new(1)).expect("off");
             limits.sign_up(address(1)).expect("off").keep();
         }
     }

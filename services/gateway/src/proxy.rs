@@ -9,7 +9,6 @@ mod forward;
 
 use std::sync::Arc;
 
-use auth::Verified;
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode, Version};
@@ -22,7 +21,7 @@ use tokio::time::Instant;
 use crate::answer;
 use crate::body::Outbound;
 use crate::compress::{self, Encoding};
-use crate::connection::Connection;
+use crate::connection::{Connection, Known};
 use crate::edge::{self, Cookies};
 use crate::fresh::Writer;
 use crate::head::Head;
@@ -118,17 +117,17 @@ impl Visit<'_> {
             limits::check(limiter)?;
         }
         let writer =
-            caller.as_ref().map_or(Writer::Address(address), |c| Writer::Account(c.principal.user));
+            caller.as_ref().map_or(Writer::Address(address), |c| Writer::Account(c.pass.principal.user));
         let context = Context {
             request_id: self.ids.request.clone(),
             trace: self.ids.trace,
             deadline: (!row.timeout.is_zero()).then(|| self.began + row.timeout),
-            caller: caller.as_ref().map(|c| c.header.clone()),
+            caller: caller.as_ref().map(|c| c.pass.header.clone()),
             client: Some(address),
             fresh: fresh_cookie || shared.freshness.is_fresh(writer, self.began),
         };
         if row.socket {
-            return self.socket(row, service, channel, context, caller.as_ref(), parts).await;
+            return self.socket(row, service, channel, context, caller.as_deref(), parts).await;
         }
         if let Some((cache, rule)) = self.cacheable(row, &parts, &context) {
             return self.cached(cache, rule, row, (service, channel), context, parts).await;
@@ -191,7 +190,7 @@ impl Visit<'_> {
         &self,
         row: &Compiled,
         parts: &Parts,
-    ) -> Result<(Option<Verified>, bool), Problem> {
+    ) -> Result<(Option<Arc<Known>>, bool), Problem> {
         let shared = &self.connection.shared;
         if !self.head.authorization && !self.head.cookie {
             return Ok((None, false));
@@ -203,9 +202,10 @@ impl Visit<'_> {
         let Some(token) = edge::token(self.head, &parts.headers, &cookies) else {
             return Ok((None, cookies.fresh));
         };
-        let caller = edge::caller(&shared.keys, token, &parts.method, row.stale_tokens).await?;
-        if let Some(caller) = &caller {
-            shared.limits.check_account(caller.principal.user)?;
+        let caller =
+            edge::caller(self.connection, token, &parts.method, row.stale_tokens).await?;
+        if let Some(limiter) = caller.as_ref().and_then(|caller| caller.limiter.as_ref()) {
+            limits::check(limiter)?;
         }
         Ok((caller, cookies.fresh))
     }
@@ -216,19 +216,14 @@ impl Visit<'_> {
         service: &str,
         channel: &Channel,
         context: Context,
-        caller: Option<&Verified>,
+        caller: Option<&Known>,
         parts: Parts,
     ) -> Result<Response<Outbound>, Problem> {
         if !self.head.wants_socket(&parts) {
             return Err(sockets::needs_upgrade());
         }
-        let keys = &self.connection.shared.keys;
-        let cookies = Cookies::of(self.head, &parts.headers);
-        let token =
-            edge::token(self.head, &parts.headers, &cookies).map(|token| token.text().to_owned());
-        let still_valid =
-            move || token.as_deref().is_some_and(|token| keys.verifier.verify(token).is_ok());
-        let ask = sockets::Ask { channel, context, caller, still_valid: &still_valid };
+        let caller = caller.map(|caller| &caller.pass);
+        let ask = sockets::Ask { channel, context, caller };
         let response = sockets::open(self.connection, self.head, parts, ask).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(response.map(Outbound::stream));

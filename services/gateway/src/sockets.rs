@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use auth::Verified;
+use auth::Pass;
 use axum::body::Body;
 use http::request::Parts;
 use http::{Request, Response, StatusCode, header};
@@ -47,7 +47,7 @@ struct Open {
 
 impl Sockets {
     /// Puts a socket into the register as long as its connection lives.
-    pub(crate) fn register(self: &Arc<Self>, wire: &Arc<Wire>, caller: Option<&Verified>) {
+    pub(crate) fn register(self: &Arc<Self>, wire: &Arc<Wire>, caller: Option<&Pass>) {
         let id = self.next.fetch_add(1, Relaxed);
         let session = caller.map(|c| (c.principal.user, c.principal.session.as_str().into()));
         self.lock().insert(id, Open { wire: Arc::downgrade(wire), session });
@@ -117,9 +117,7 @@ impl std::fmt::Debug for Registration {
 pub(crate) struct Ask<'a> {
     pub(crate) channel: &'a Channel,
     pub(crate) context: Context,
-    pub(crate) caller: Option<&'a Verified>,
-    /// Whether the caller is still who they were when they asked.
-    pub(crate) still_valid: &'a (dyn Fn() -> bool + Send + Sync),
+    pub(crate) caller: Option<&'a Pass>,
 }
 
 /// Passes the handshake on; where the service agrees, the connection becomes a socket.
@@ -143,7 +141,8 @@ pub(crate) async fn open(
     }
     let sockets = &connection.shared.sockets;
     sockets.register(&connection.wire, ask.caller);
-    if ask.caller.is_some() && !(ask.still_valid)() {
+    let verifier = &connection.shared.keys.verifier;
+    if ask.caller.is_some_and(|caller| verifier.check(caller).is_err()) {
         // The session ended between the check and the register, when there was nothing to close.
         connection.wire.close_socket(SESSION_ENDED);
     }

@@ -190,6 +190,21 @@ fn time_is_checked_on_remembered_tokens() {
 }
 
 #[test]
+fn a_pass_that_is_kept_is_no_better_than_its_token() {
+    let (old, new) = (signer(), signer());
+    let verifier = verifier_of(&[&old]);
+    let pass = verifier.verify(&old.sign(&claims())).unwrap();
+    let other = verifier.verify(&old.sign(&with("sid", json!("s-2")))).unwrap();
+    assert_eq!(verifier.check(&pass), Ok(()));
+    assert_eq!(verifier.check_at(&pass, pass.expires_at), Err(AuthError::Expired));
+    verifier.revoke_session("s-1", pass.expires_at);
+    assert_eq!(verifier.check(&pass), Err(AuthError::Revoked));
+    assert_eq!(verifier.check(&other), Ok(()));
+    verifier.set_keys(&jwks(&[&new]));
+    assert_eq!(verifier.check(&other), Err(AuthError::UnknownKey));
+}
+
+#[test]
 fn a_revoked_session_ends_also_for_remembered_tokens() {
     let signer = signer();
     let verifier = verifier_of(&[&signer]);
