@@ -106,12 +106,12 @@ fn the_new_primary_is_found() {
     run_on_postgres("the_new_primary_is_found", |settings| async move {
         // Two ways to one server: cutting the first is, to who uses it, a primary that dies and a
         // replica that takes over.
-        let mut old = Link::to(&settings).await;
+        let old = Link::to(&settings).await;
         let both = DataSettings { replicas: vec![settings.primary.clone()], ..old.settings() };
         let db = Database::open(&both, TABLES).await.unwrap();
         let group = GroupCommit::new(db.clone(), GroupCommitSettings::default(), increment);
         db.write(|tx| increment(tx, vec![1])).await.unwrap();
-        old.cut();
+        old.cut().await;
         let mut written = 1;
         eventually("writes get through again", || {
             let write = db.write(|tx| increment(tx, vec![1]));
@@ -135,9 +135,9 @@ fn the_new_primary_is_found() {
 #[test]
 fn a_server_that_starts_again_is_used_again() {
     run_on_postgres("a_server_that_starts_again_is_used_again", |settings| async move {
-        let mut link = Link::to(&settings).await;
+        let link = Link::to(&settings).await;
         let db = Database::open(&link.settings(), TABLES).await.unwrap();
-        link.cut();
+        link.cut().await;
         let gone = db.write(|tx| increment(tx, vec![1])).await;
         assert!(matches!(gone, Err(DataError::Unavailable(_))), "{gone:?}");
         link.mend().await;

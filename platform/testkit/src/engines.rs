@@ -1,7 +1,6 @@
 //! An empty database for each test.
 
 use std::future::Future;
-use std::io::Write;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -9,7 +8,8 @@ use data::{DataSettings, Engine};
 use futures::FutureExt;
 use tempfile::TempDir;
 
-use crate::postgres::{Absent, Server};
+use crate::absent::skip;
+use crate::postgres::{Absent, Shared};
 
 /// No test takes longer; one that does hangs.
 const LONGEST: Duration = Duration::from_secs(120);
@@ -30,7 +30,7 @@ pub async fn sibling(settings: &DataSettings, name: &str) -> DataSettings {
             DataSettings { primary: format!("{path}-{name}.db"), ..settings.clone() }
         }
         Engine::Postgres => {
-            let server = Server::running().expect("the first database is on it");
+            let server = Shared::running().expect("the first database is on it");
             let first = server.name_of(settings);
             server.create(&format!("{first}_{name}")).await
         }
@@ -40,21 +40,19 @@ pub async fn sibling(settings: &DataSettings, name: &str) -> DataSettings {
 /// Runs a test on SQLite; see [`crate::on_each_engine!`].
 pub fn run_on_sqlite<F: Future<Output = ()>>(test: impl FnOnce(DataSettings) -> F) {
     let (settings, _folder) = temp_sqlite();
-    runtime().block_on(bounded(test(settings)));
+    run(test(settings));
+}
+
+/// Runs a test that may use what it likes; see [`crate::on_each!`].
+pub fn run(test: impl Future<Output = ()>) {
+    runtime().block_on(bounded(test));
 }
 
 /// Runs a test on PostgreSQL; see [`crate::on_each_engine!`].
 pub fn run_on_postgres<F: Future<Output = ()>>(name: &str, test: impl FnOnce(DataSettings) -> F) {
-    let server = match Server::shared() {
+    let server = match Shared::joined() {
         Ok(server) => server,
-        Err(Absent) if std::env::var_os("ATELIER_REQUIRE_ENGINES").is_some_and(|v| v == "1") => {
-            panic!("{name}: ATELIER_REQUIRE_ENGINES=1, and there is no PostgreSQL on this machine");
-        }
-        Err(Absent) => {
-            // Not `eprintln!`: the test harness would hide it.
-            writeln!(std::io::stderr(), "SKIPPED {name}: no PostgreSQL on this machine").ok();
-            return;
-        }
+        Err(Absent) => return skip(name, "PostgreSQL"),
     };
     runtime().block_on(async {
         let settings = server.create(&server.new_name()).await;

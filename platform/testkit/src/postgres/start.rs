@@ -1,14 +1,13 @@
-//! Starting the server, and the supervisor that ends it.
+//! Starting the shared server, and the supervisor that ends it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
+use std::os::unix::fs::{DirBuilderExt, chown};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// Where `initdb` and `postgres` are.
-pub(super) struct Programs(PathBuf);
+use super::programs::Programs;
 
 /// `$1` the folder of the run, `$2` its name, `$3` the base folder.
 const SUPERVISOR: &str = r#"
@@ -26,67 +25,12 @@ fi
 rm -rf "$1"
 "#;
 
-impl Programs {
-    /// Looks on PATH, then where Debian puts them (the newest version).
-    pub(super) fn find() -> Option<Self> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-        let mut versions: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|entry| {
-                Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin")))
-            })
-            .collect();
-        versions.sort();
-        folders.extend(versions.into_iter().rev().map(|(_, bin)| bin));
-        folders
-            .into_iter()
-            .find(|bin| bin.join("initdb").is_file() && bin.join("postgres").is_file())
-            .map(Self)
-    }
-
-    fn command(&self, name: &str, user: Option<(u32, u32)>) -> Command {
-        let mut command = Command::new(self.0.join(name));
-        // Away from a terminal's Ctrl-C, which the supervisor handles in its way.
-        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).current_dir("/");
-        command
-            .env_clear()
-            .env("LC_ALL", "C")
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        if let Some((user, group)) = user {
-            command.uid(user).gid(group);
-        }
-        command
-    }
-}
-
 /// Makes a private folder for this user, which `other` may pass through.
 pub(super) fn folder(path: &Path) -> io::Result<()> {
     match fs::DirBuilder::new().mode(0o755).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         other => other,
     }
-}
-
-/// The user that PostgreSQL runs as when this process is root, which it refuses.
-fn other_user(base: &Path) -> io::Result<Option<(u32, u32)>> {
-    if fs::metadata(base)?.uid() != 0 {
-        return Ok(None);
-    }
-    let users = fs::read_to_string("/etc/passwd")?;
-    ["postgres", "nobody"]
-        .iter()
-        .find_map(|wanted| {
-            users.lines().find_map(|line| {
-                let mut fields = line.split(':');
-                (fields.next()? == *wanted).then_some(())?;
-                Some((fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?))
-            })
-        })
-        .map(Some)
-        .ok_or_else(|| io::Error::other("root needs a user `postgres` or `nobody` to run it as"))
 }
 
 /// A server that has been started and may not answer yet.
@@ -106,7 +50,6 @@ pub(super) fn start(programs: &Programs, base: &Path, name: &str) -> io::Result<
     let run = base.join(name);
     let data = run.join("data");
     folder(&run)?;
-    let user = other_user(base)?;
     let made = Command::new("mkfifo").arg("-m").arg("600").arg(run.join("lease")).status()?;
     if !made.success() {
         return Err(io::Error::other("mkfifo failed"));
@@ -121,22 +64,15 @@ pub(super) fn start(programs: &Programs, base: &Path, name: &str) -> io::Result<
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    if let Some((user, group)) = user {
+    if let Some((user, group)) = programs.user {
         chown(&run, Some(user), Some(group))?;
     }
     let log = File::create(run.join("log"))?;
-    let made = programs
-        .command("initdb", user)
-        .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"])
-        .args(["--no-sync", "--wal-segsize=4", "--pgdata"])
-        .arg(&data)
-        .stderr(log.try_clone()?)
-        .status()?;
-    if !made.success() {
-        return Err(io::Error::other(tail(&run)));
-    }
+    programs
+        .initdb(&data, log.try_clone()?)
+        .map_err(|error| io::Error::other(format!("{error}: {}", tail(&run))))?;
     let child = programs
-        .command("postgres", user)
+        .command("postgres")
         .arg("-D")
         .arg(&data)
         .arg("-k")

@@ -13,27 +13,28 @@ use data::DataSettings;
 use data::sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection};
 use data::sea_orm::sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, Executor};
 
-use super::start::{Programs, folder, hold_lease, start, tail};
+use super::programs::Programs;
+use super::start::{folder, hold_lease, start, tail};
 
 /// No PostgreSQL on this machine.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Absent;
 
 /// The server, for as long as this process lives.
-pub(crate) struct Server {
+pub(crate) struct Shared {
     run: PathBuf,
     /// Held, not used: see [`super`].
     _lease: File,
 }
 
-static SERVER: OnceLock<Result<Server, Absent>> = OnceLock::new();
+static SERVER: OnceLock<Result<Shared, Absent>> = OnceLock::new();
 /// How long a server may take to start, or its sockets to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-impl Server {
+impl Shared {
     /// The server that the tests of this machine share, started if need be. Must not be called
     /// inside a tokio runtime.
-    pub(crate) fn shared() -> Result<&'static Self, Absent> {
+    pub(crate) fn joined() -> Result<&'static Self, Absent> {
         let server = SERVER.get_or_init(|| {
             let programs = Programs::find().ok_or(Absent)?;
             match join_or_start(&programs) {
@@ -132,7 +133,7 @@ fn answers(run: &Path, mut child: Option<&mut Child>) -> io::Result<bool> {
     })
 }
 
-fn join_or_start(programs: &Programs) -> io::Result<Server> {
+fn join_or_start(programs: &Programs) -> io::Result<Shared> {
     let base = base()?;
     let lock = File::create(base.join("lock"))?;
     // One process at a time; the others then join what it started.
@@ -149,18 +150,18 @@ fn join_or_start(programs: &Programs) -> io::Result<Server> {
         return Err(io::Error::other(tail(&run)));
     }
     symlink(&name, base.join("current"))?;
-    Ok(Server { run, _lease: started.lease })
+    Ok(Shared { run, _lease: started.lease })
 }
 
 /// Joins the current server, if there is one that lives.
-fn join(base: &Path) -> Option<Server> {
+fn join(base: &Path) -> Option<Shared> {
     let current = base.join("current");
     let name = fs::read_link(&current).ok()?;
     let run = base.join(&name);
     let lease = hold_lease(&run).ok()?;
     // Still the current one now that the pipe is held: its supervisor will wait for us.
     let lives = fs::read_link(&current).ok()? == name && answers(&run, None).ok()?;
-    lives.then_some(Server { run, _lease: lease })
+    lives.then_some(Shared { run, _lease: lease })
 }
 
 /// A folder for this user alone. Short, since the path of a socket has at most 107 bytes.
