@@ -33,7 +33,7 @@ fn nobody_knows_whom_they_must_not_know() {
             let testing = dependency.kind == DependencyKind::Development;
             let allowed = match from.as_str() {
                 "services" => ["contracts", "platform"].contains(&to.as_str()),
-                "contracts" => dependency.name == "ids",
+                "contracts" => ["ids", "seam"].contains(&dependency.name.as_str()),
                 "platform" => to == "platform",
                 "app" => true,
                 "tests" => to == "app",

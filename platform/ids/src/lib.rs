@@ -56,7 +56,7 @@ macro_rules! id {
 
         impl $crate::private::Serialize for $name {
             fn serialize<S: $crate::private::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-                to.collect_str(&self.0)
+                $crate::private::serialize(self.0, to)
             }
         }
 
@@ -111,6 +111,11 @@ pub mod private {
 
     use serde::de::{Error, Unexpected, Visitor};
     use utoipa::openapi::schema::{ObjectBuilder, Type};
+
+    /// Writes an id as a string, without the detour over `fmt`: lists are full of them.
+    pub fn serialize<S: Serializer>(id: i64, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(itoa::Buffer::new().format(id))
+    }
 
     struct IdVisitor;
 

@@ -41,15 +41,15 @@ const INTERNAL: &str = "x-atelier-";
 /// context's, the request's `grpc-timeout`, and `mesh.call_timeout_ms` when there is neither.
 #[derive(Clone)]
 pub struct Channel {
-    route: Arc<Route>,
+    pub(crate) route: Arc<Route>,
 }
 
 /// What a channel adds to the service it leads to.
-struct Route {
-    service: Arc<Service>,
+pub(crate) struct Route {
+    pub(crate) service: Arc<Service>,
     settings: Arc<MeshSettings>,
     policy: Policy,
-    external: bool,
+    pub(crate) external: bool,
     /// The count of [`Policy::RoundRobin`].
     turn: AtomicUsize,
 }
@@ -116,7 +116,9 @@ impl Route {
     async fn send(&self, mut request: Request<Body>) -> Result<Response, Error> {
         let now = Instant::now();
         let call = Call::begin(&self.service.name, &self.service.meters, now);
-        let context = self.context(&mut request, now);
+        let given = request.extensions_mut().remove::<Context>();
+        let timeout = request.headers().get(&headers::TIMEOUT);
+        let context = self.context(given, timeout.and_then(|t| t.to_str().ok()), now);
         let answer = match self.service.door.get() {
             Some(door) => door.enter(context, request).await,
             None => self.send_away(context, request, now).await,
@@ -175,16 +177,16 @@ impl Route {
         };
     }
 
-    /// The context in which the service works.
-    fn context(&self, request: &mut Request<Body>, now: Instant) -> Context {
-        let given = request.extensions_mut().remove::<Context>();
+    /// The context in which the service works; `timeout` is what `grpc-timeout` says.
+    pub(crate) fn context(
+        &self,
+        given: Option<Context>,
+        timeout: Option<&str>,
+        now: Instant,
+    ) -> Context {
         let mut context = given.or_else(Context::current).unwrap_or_else(Context::background);
         context.trace = context.trace.child();
-        let asked = request
-            .headers()
-            .get(&headers::TIMEOUT)
-            .and_then(|v| parse_timeout(v.to_str().ok()?))
-            .and_then(|left| now.checked_add(left));
+        let asked = timeout.and_then(parse_timeout).and_then(|left| now.checked_add(left));
         context.deadline = match (context.deadline, asked) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (None, None) => self.settings.call_timeout().and_then(|t| now.checked_add(t)),

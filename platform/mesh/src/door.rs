@@ -43,37 +43,41 @@ impl Door {
         context: Context,
         request: Request<Body>,
     ) -> Result<Response, Error> {
+        let grpc = is_grpc(&request);
+        // The call itself is inside, too: a router may panic before its first await.
+        let answer = self.admit(context, async { self.router.clone().call(request).await }).await?;
+        Ok(answer.map_or_else(|Panicked| error::panicked(grpc), |Ok(response)| response))
+    }
+
+    /// Runs what somebody at the door asks for: in the context, within its deadline, as one of
+    /// those who may be inside at once.
+    pub(crate) async fn admit<T>(
+        &self,
+        context: Context,
+        work: impl Future<Output = T>,
+    ) -> Result<Result<T, Panicked>, Error> {
         let _place = self.take_place()?;
         let deadline = context.deadline;
         if deadline.is_some_and(|d| d <= Instant::now()) {
             return Err(Error::new(Kind::Deadline, &self.service, 1));
         }
-        let grpc = is_grpc(&request);
-        let handler = context.scope(async {
-            // The call itself is inside, too: a router may panic before its first await.
-            let answer = AssertUnwindSafe(async { self.router.clone().call(request).await });
-            match answer.catch_unwind().await {
-                Ok(Ok(response)) => response,
-                Err(_) => {
-                    // The panic hook has told where; this ties it to the request.
-                    let id = Context::with_current(|c| c.request_id.clone());
-                    tracing::error!(
-                        service = &*self.service,
-                        request_id = id.as_deref(),
-                        "handler panicked"
-                    );
-                    metrics::counter!("mesh_panics_total", "service" => self.service.to_string())
-                        .increment(1);
-                    error::panicked(grpc)
-                }
-            }
+        let work = context.scope(async {
+            AssertUnwindSafe(work).catch_unwind().await.map_err(|_| self.panicked())
         });
         match deadline {
-            None => Ok(handler.await),
-            Some(deadline) => timeout_at(deadline, handler)
+            None => Ok(work.await),
+            Some(deadline) => timeout_at(deadline, work)
                 .await
                 .map_err(|_| Error::new(Kind::Deadline, &self.service, 1)),
         }
+    }
+
+    fn panicked(&self) -> Panicked {
+        // The panic hook has told where; this ties it to the request.
+        let id = Context::with_current(|c| c.request_id.clone());
+        tracing::error!(service = &*self.service, request_id = id.as_deref(), "handler panicked");
+        metrics::counter!("mesh_panics_total", "service" => self.service.to_string()).increment(1);
+        Panicked
     }
 
     fn take_place(&self) -> Result<Place<'_>, Error> {
@@ -82,6 +86,9 @@ impl Door {
         if before < self.limit { Ok(place) } else { Err(Error::new(Kind::Busy, &self.service, 1)) }
     }
 }
+
+/// The work panicked; what it said is in the log alone.
+pub(crate) struct Panicked;
 
 /// A request's place inside; left when dropped.
 struct Place<'a>(&'a AtomicUsize);

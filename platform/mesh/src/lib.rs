@@ -1,7 +1,8 @@
 //! Channels between services. A service never knows whether its sibling is in the same process or
 //! across a network: it calls [`Mesh::channel`], and the call takes the way that is there.
 //!
-//! - **local**: the sibling's router, installed with [`Mesh::install`], is called directly;
+//! - **local**: the sibling's router, installed with [`Mesh::install`], is called directly, or by a
+//!   generated stub the sibling itself, as the trait that it offers with [`Mesh::offer`];
 //! - **remote**: one of its instances, which `discovery` lists, is called over HTTP.
 //!
 //! Invariant: both ways give the same deadline, caller, trace, metrics, concurrency limit,
@@ -12,6 +13,7 @@ mod channel;
 mod clock;
 mod door;
 mod error;
+mod in_process;
 mod outcome;
 mod policy;
 mod registry;
@@ -111,6 +113,12 @@ impl Mesh {
             tracing::error!(service = name, "installed twice; the first one stays");
         }
         self.shared.installed.notify_waiters();
+    }
+
+    /// Lets siblings in this process call the service `name` as the trait `S`, with messages as they
+    /// are instead of bytes; see [`seam::Seam`]. It counts from when the service is installed.
+    pub fn offer<S: ?Sized + Send + Sync + 'static>(&self, name: &str, service: Arc<S>) {
+        self.service(name).offer(service);
     }
 
     /// Learns from the registries at `addresses` (`host:port`) which instances there are, and

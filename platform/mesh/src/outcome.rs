@@ -54,12 +54,16 @@ impl Outcome {
                 Some(status) => Self::of_code(status.code()),
                 None => Self::of_status(response.status()),
             },
-            Err(error) => match error.kind() {
-                Kind::Unavailable => Self::Unavailable,
-                Kind::Busy => Self::Busy,
-                Kind::Deadline => Self::Deadline,
-                Kind::Broken => Self::Broken,
-            },
+            Err(error) => Self::of_error(error),
+        }
+    }
+
+    pub(crate) fn of_error(error: &Error) -> Self {
+        match error.kind() {
+            Kind::Unavailable => Self::Unavailable,
+            Kind::Busy => Self::Busy,
+            Kind::Deadline => Self::Deadline,
+            Kind::Broken => Self::Broken,
         }
     }
 
@@ -73,7 +77,7 @@ impl Outcome {
         }
     }
 
-    fn of_code(code: tonic::Code) -> Self {
+    pub(crate) fn of_code(code: tonic::Code) -> Self {
         use tonic::Code;
         match code {
             Code::Ok => Self::Ok,

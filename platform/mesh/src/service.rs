@@ -1,7 +1,9 @@
 //! What the mesh knows of one service: its door, if it is in this process, and its instances.
 
+use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
+use arc_swap::ArcSwap;
 use http::HeaderValue;
 
 use crate::door::Door;
@@ -17,6 +19,8 @@ pub(crate) struct Service {
     /// The name as siblings are asked for it.
     pub(crate) label: HeaderValue,
     pub(crate) door: OnceLock<Door>,
+    /// The service as the traits that its contracts generate, each an `Arc<dyn Trait>`.
+    offers: ArcSwap<Vec<Arc<dyn Any + Send + Sync>>>,
     pub(crate) remote: Remote,
     pub(crate) meters: LazyMeters,
 }
@@ -27,7 +31,29 @@ impl Service {
         let remote = Remote::new(name.clone(), tuning, settings);
         // A name that cannot be written into a header is no service of ours.
         let label = HeaderValue::from_str(&name).unwrap_or_else(|_| HeaderValue::from_static(""));
-        Self { name, label, door: OnceLock::new(), remote, meters: LazyMeters::new() }
+        Self {
+            name,
+            label,
+            door: OnceLock::new(),
+            offers: ArcSwap::default(),
+            remote,
+            meters: LazyMeters::new(),
+        }
+    }
+
+    pub(crate) fn offer<S: ?Sized + Send + Sync + 'static>(&self, service: Arc<S>) {
+        let offer: Arc<dyn Any + Send + Sync> = Arc::new(service);
+        self.offers.rcu(|offers| {
+            let mut offers = Vec::clone(offers);
+            offers.push(offer.clone());
+            offers
+        });
+    }
+
+    /// The service as `S`, if it is in this process and was offered so.
+    pub(crate) fn as_offered<S: ?Sized + Send + Sync + 'static>(&self) -> Option<Arc<S>> {
+        self.door.get()?;
+        self.offers.load().iter().find_map(|offer| offer.downcast_ref::<Arc<S>>().cloned())
     }
 
     /// `here` is the address at which this process is registered.

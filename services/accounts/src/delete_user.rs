@@ -10,8 +10,7 @@
 
 use std::time::Duration;
 
-use contracts::erasure::EraseRequest;
-use contracts::erasure::erasure_client::ErasureClient;
+use contracts::erasure::{EraseRequest, ErasureStub};
 use data::Tx;
 use futures::future::try_join_all;
 use ids::UserId;
@@ -67,8 +66,7 @@ async fn close(tx: &Tx, deletion: Deletion) -> Result<Deletion, StepError> {
 }
 
 async fn erase_in(mesh: &Mesh, name: &str, key: StepKey, user: UserId) -> Result<(), StepError> {
-    let mut client = ErasureClient::new(mesh.channel(name));
-    match client.erase(EraseRequest { user_id: user.get() }).await {
+    match ErasureStub::new(mesh.channel(name)).erase(EraseRequest { user_id: user.get() }).await {
         Ok(_) => Ok(()),
         Err(status) => {
             tracing::warn!(saga = %key.saga(), %user, service = name, code = ?status.code(),

@@ -28,13 +28,14 @@ mod settings;
 mod store;
 mod update_palette;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::events::Log;
 use ::rest::Idempotency;
 use axum::Router;
-use contracts::erasure::erasure_server::ErasureServer;
-use contracts::palettes::palettes_server::PalettesServer;
+use contracts::erasure::erasure_server::{Erasure, ErasureServer};
+use contracts::palettes::palettes_server::{self, PalettesServer};
 use data::{Database, Migration};
 use mesh::Mesh;
 use tasks::Tasks;
@@ -104,6 +105,8 @@ pub async fn build(
     let keys = Idempotency::new(db.clone());
     let extractor = Extractor::new(settings.extract_memory_mib, settings.extract_queue);
     let palettes = Palettes { db, store, shelf, popularity, sagas, extractor };
+    mesh.offer::<dyn palettes_server::Palettes>("palettes", Arc::new(palettes.clone()));
+    mesh.offer::<dyn Erasure>("palettes", Arc::new(palettes.clone()));
     let rpc = Routes::from(Router::new())
         .add_service(PalettesServer::new(palettes.clone()))
         .add_service(ErasureServer::new(palettes.clone()));

@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use contracts::Kind;
 use contracts::ids::PaletteId;
-use contracts::popularity::popularity_client::PopularityClient;
-use contracts::popularity::{CountsRequest, RegisterRequest, WithdrawRequest};
+use contracts::popularity::{CountsRequest, PopularityStub, RegisterRequest, WithdrawRequest};
 use mesh::{Channel, Mesh};
 use tonic::Status;
 
@@ -30,12 +29,12 @@ pub(crate) struct Counts {
 /// A client of the sibling. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Popularity {
-    client: PopularityClient<Channel>,
+    client: PopularityStub<Channel>,
 }
 
 impl Popularity {
     pub(crate) fn new(mesh: &Mesh) -> Self {
-        Self { client: PopularityClient::new(mesh.channel("popularity")) }
+        Self { client: PopularityStub::new(mesh.channel("popularity")) }
     }
 
     /// The counts of these palettes, in their order; `None` when popularity cannot tell now.
@@ -49,8 +48,8 @@ impl Popularity {
             item_ids: ids.iter().map(|id| id.get()).collect(),
             view,
         };
-        let mut client = self.client.clone();
-        let reply = match tokio::time::timeout(PATIENCE, client.counts(request)).await {
+        let counting = self.client.counts(request);
+        let reply = match tokio::time::timeout(PATIENCE, counting).await {
             Ok(Ok(reply)) => reply.into_inner().counts,
             Ok(Err(status)) => return missed(&status),
             Err(_) => return missed(&Status::deadline_exceeded("no counts in time")),
@@ -71,13 +70,13 @@ impl Popularity {
             category: palette.category.clone(),
             created_at: palette.created_at,
         };
-        self.client.clone().register(request).await.map(drop)
+        self.client.register(request).await.map(drop)
     }
 
     /// Has the palette forgotten. Repeating it changes nothing.
     pub(crate) async fn withdraw(&self, id: PaletteId) -> Result<(), Status> {
         let request = WithdrawRequest { kind: Kind::Palette.number(), item_id: id.get() };
-        self.client.clone().withdraw(request).await.map(drop)
+        self.client.withdraw(request).await.map(drop)
     }
 
     /// Makes popularity agree with what `current` finds: registered as it is now, or withdrawn

@@ -89,10 +89,31 @@ fn service(seen: &Arc<Seen>) -> Router {
                 }
             }),
         )
-        .merge(grpc::method("Echo", |_, message| async move { Ok(message) }))
-        .merge(grpc::method("Refuse", |_, _| async { Err(Status::not_found("no such palette")) }))
-        .merge(grpc::method("Panic", |_, _| async { panic!("SELECT * FROM secrets") }))
-        .merge(grpc::method("Wait", |_, _| std::future::pending()))
+        .merge(grpc::method("Echo", |_, message| answer("Echo", message)))
+        .merge(grpc::method("Refuse", |_, message| answer("Refuse", message)))
+        .merge(grpc::method("Panic", |_, message| answer("Panic", message)))
+        .merge(grpc::method("Wait", |_, message| answer("Wait", message)))
+        .merge(grpc::method("Context", |_, message| answer("Context", message)))
+}
+
+async fn answer(method: &str, message: Bytes) -> Result<Bytes, Status> {
+    match method {
+        "Echo" => Ok(message),
+        "Refuse" => Err(Status::not_found("no such palette")),
+        "Context" => Ok(context().await.0.to_string().into()),
+        "Wait" => std::future::pending().await,
+        _ => panic!("SELECT * FROM secrets"),
+    }
+}
+
+/// The gRPC half of the service as a sibling in the same process calls it.
+struct Offered;
+
+#[tonic::async_trait]
+impl grpc::Test for Offered {
+    async fn call(&self, method: &str, message: Bytes) -> Result<Bytes, Status> {
+        answer(method, message).await
+    }
 }
 
 fn named(headers: &HeaderMap) -> Json<Value> {
@@ -126,14 +147,20 @@ struct Way {
     _tasks: Tasks,
 }
 
-/// A local way and one over a loopback listener, to services that are the same.
-async fn ways(test: &str, settings: MeshSettings) -> [Way; 2] {
-    let (seen, tasks) = (Arc::<Seen>::default(), Tasks::new());
-    let mesh = Mesh::new(settings.clone());
-    let name = format!("{test}-local");
-    mesh.install(&name, service(&seen));
-    let channel = mesh.channel(&name);
-    let local = Way { name: "local", service: name, channel, seen, _alive: vec![], _tasks: tasks };
+/// Local ways, gRPC through the router and as the service offers itself, and one over a loopback
+/// listener, to services that are the same.
+async fn ways(test: &str, settings: MeshSettings) -> [Way; 3] {
+    let [local, offered] = ["local", "offered"].map(|way| {
+        let (seen, tasks) = (Arc::<Seen>::default(), Tasks::new());
+        let mesh = Mesh::new(settings.clone());
+        let name = format!("{test}-{way}");
+        if way == "offered" {
+            mesh.offer::<dyn grpc::Test>(&name, Arc::new(Offered));
+        }
+        mesh.install(&name, service(&seen));
+        let channel = mesh.channel(&name);
+        Way { name: way, service: name, channel, seen, _alive: vec![], _tasks: tasks }
+    });
 
     let (seen, tasks) = (Arc::<Seen>::default(), Tasks::new());
     let name = format!("{test}-remote");
@@ -144,7 +171,7 @@ async fn ways(test: &str, settings: MeshSettings) -> [Way; 2] {
     let mesh = fake::follower(&registry, settings, &tasks, &name, 1).await;
     let (channel, alive) = (mesh.channel(&name), vec![instance, registry]);
     let remote = Way { name: "remote", service: name, channel, seen, _alive: alive, _tasks: tasks };
-    [local, remote]
+    [local, offered, remote]
 }
 
 fn request(path: &str) -> Request<Body> {
@@ -182,6 +209,13 @@ async fn the_context_arrives_whole() {
         given.extensions_mut().insert(sent.clone());
         let got = json(Context::background().scope(way.channel.send(given)).await).await;
         assert_eq!(got["request_id"], "r-1", "{}", way.name);
+
+        let message = tonic::Request::new(Bytes::new());
+        let told = sent.clone().scope(grpc::call(way.channel.clone(), "Context", message)).await;
+        let mut got: Value = serde_json::from_slice(&told.unwrap()).unwrap();
+        let left = got["left"].take().as_u64().unwrap();
+        assert!((15_000..=20_000).contains(&left), "{}: {left} ms left by gRPC", way.name);
+        assert_eq!(got, expected, "{}: gRPC", way.name);
     }
 }
 
@@ -400,13 +434,13 @@ async fn the_metrics_are_the_same() {
         seen.push(lines);
     }
     assert!(!seen[0].is_empty());
-    assert_eq!(seen[0], seen[1]);
+    assert!(seen.iter().all(|of_way| *of_way == seen[0]), "{seen:#?}");
 }
 
 /// The differences that remain.
 #[tokio::test]
 async fn what_differs() {
-    let [local, remote] = ways("differs", fake::settings()).await;
+    let [local, offered, remote] = ways("differs", fake::settings()).await;
 
     // 1. Headers that carry the context, or name the connection, are seen by no handler behind a
     //    network; a local handler sees what its caller put into the request, and no more. Nobody
@@ -436,5 +470,12 @@ async fn what_differs() {
     // 3. Extensions of a request (and so a caller's upgrade) reach a local handler; behind a
     //    network the response carries the instance's upgrade instead (see `upstream.rs`).
     // 4. Dropping a call drops a local handler at once, and one elsewhere when the news arrives.
-    // 5. A body may arrive in other pieces than it was sent in.
+    // 5. A service that offers itself gets a message as it is, however large; gRPC's own limits of
+    //    size are those of the bytes.
+    let large = Bytes::from(vec![0; 5 << 20]);
+    let got = grpc::call(offered.channel, "Echo", tonic::Request::new(large.clone())).await;
+    assert!(got.is_ok_and(|got| got == large));
+    let refused = grpc::call(local.channel, "Echo", tonic::Request::new(large)).await;
+    assert_eq!(refused.unwrap_err().code(), Code::OutOfRange);
+    // 6. A body may arrive in other pieces than it was sent in.
 }

@@ -1,4 +1,5 @@
-//! gRPC without generated code: a unary method whose messages are plain bytes.
+//! gRPC without generated code: unary methods whose messages are plain bytes, and what a generated
+//! stub does with them.
 
 use axum::Router;
 use axum::body::Body;
@@ -8,6 +9,7 @@ use http::{HeaderMap, HeaderValue, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use mesh::Channel;
+use seam::Seam;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Request, Status};
 
@@ -48,12 +50,23 @@ impl Decoder for Plain {
     }
 }
 
-/// Calls `/test.Test/{method}` with a message.
+/// A service as a contract generates it, of methods by name.
+#[tonic::async_trait]
+pub(crate) trait Test: Send + Sync {
+    async fn call(&self, method: &str, message: Bytes) -> Result<Bytes, Status>;
+}
+
+/// Calls `/test.Test/{method}` with a message, as a stub does.
 pub(crate) async fn call(
     channel: Channel,
     method: &str,
     request: Request<Bytes>,
 ) -> Result<Bytes, Status> {
+    if let Some(service) = channel.here::<dyn Test>() {
+        let timeout = request.metadata().get("grpc-timeout").cloned();
+        let call = async { service.call(method, request.into_inner()).await };
+        return channel.enter(timeout, call).await;
+    }
     let mut client = tonic::client::Grpc::new(channel);
     client.ready().await.unwrap();
     let path = format!("/test.Test/{method}").parse().unwrap();

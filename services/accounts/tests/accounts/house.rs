@@ -169,7 +169,7 @@ impl Browser {
         let keys = call(self.router.clone(), Context::background(), request).await.json();
         let verifier = Verifier::new();
         verifier.set_keys(&keys);
-        verifier.verify(&token).ok().map(|verified| verified.principal)
+        verifier.verify(&token).ok().map(|verified| verified.principal.clone())
     }
 
     pub fn cookie(&self, name: &str) -> Option<String> {

@@ -68,16 +68,39 @@ impl FromStr for Color {
     }
 }
 
+/// A colour as text, on the stack: a list of palettes holds hundreds.
+struct Code {
+    bytes: [u8; 9],
+    length: usize,
+}
+
+impl Code {
+    fn of(color: Color) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+        let channels = [color.red, color.green, color.blue, color.alpha.unwrap_or_default()];
+        let mut bytes = [b'#'; 9];
+        for (pair, channel) in bytes[1..].chunks_exact_mut(2).zip(channels) {
+            pair[0] = DIGITS[usize::from(channel >> 4)];
+            pair[1] = DIGITS[usize::from(channel & 15)];
+        }
+        Self { bytes, length: if color.alpha.is_some() { 9 } else { 7 } }
+    }
+
+    fn as_str(&self) -> &str {
+        // Digits and a hash are UTF-8.
+        std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
+    }
+}
+
 impl fmt::Display for Color {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "#{:02X}{:02X}{:02X}", self.red, self.green, self.blue)?;
-        self.alpha.map_or(Ok(()), |alpha| write!(f, "{alpha:02X}"))
+        f.write_str(Code::of(*self).as_str())
     }
 }
 
 impl Serialize for Color {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(Code::of(*self).as_str())
     }
 }
 

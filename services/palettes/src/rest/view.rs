@@ -7,7 +7,7 @@ use rest::{Json, Timestamp, conditional};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::model::Palette;
+use crate::model::{Color, Palette};
 use crate::popularity::Counts;
 
 /// A palette.
@@ -17,8 +17,8 @@ pub(crate) struct PaletteView<'a> {
     palette_id: PaletteId,
     user_id: UserId,
     /// Upper case and long: `#RRGGBB`, or `#RRGGBBAA` where an alpha was given.
-    #[schema(example = json!(["#E63946", "#F1FAEE"]))]
-    color_codes: Vec<String>,
+    #[schema(value_type = Vec<String>, example = json!(["#E63946", "#F1FAEE"]))]
+    color_codes: &'a [Color],
     category: Option<&'a str>,
     name: Option<&'a str>,
     created_at: Timestamp,
@@ -32,7 +32,7 @@ impl<'a> PaletteView<'a> {
         Self {
             palette_id: palette.id,
             user_id: palette.user,
-            color_codes: palette.colors.iter().map(ToString::to_string).collect(),
+            color_codes: &palette.colors,
             category: palette.category.as_deref(),
             name: palette.name.as_deref(),
             created_at: Timestamp(palette.created_at),
