@@ -128,6 +128,13 @@ impl Engine {
         versions.next_back().map(|(_, kind)| Arc::clone(kind))
     }
 
+    /// The kind of a saga as its row names it, if this version knows it.
+    pub(crate) fn kind(&self, name: &str, version: i64) -> Option<Arc<dyn Kind>> {
+        // The keys are static: looked up by hand.
+        let known = self.kinds.iter().find(|((n, v), _)| *n == name && *v == version);
+        known.map(|(_, kind)| Arc::clone(kind))
+    }
+
     /// Runs `work` on a task that the process' end waits for.
     pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let work = background().scope(work);
@@ -156,7 +163,7 @@ impl Engine {
 
 /// The context of a driver: the trace of whoever caused it, but neither their identity nor their
 /// deadline, which nobody would know after a crash; and no replicas.
-fn background() -> Context {
+pub(crate) fn background() -> Context {
     let context = Context::current().unwrap_or_else(Context::background);
     Context { deadline: None, caller: None, fresh: true, ..context }
 }

@@ -1,4 +1,5 @@
-//! Sagas: one operation across several services that ends done or undone, whatever crashes.
+//! Sagas: one operation across several services that ends done or undone, whatever crashes; and
+//! among them [two-phase commits](two_phase), which nobody sees half done.
 //!
 //! A saga is a row in the database of the service that drives it. Its steps are **local** (their
 //! effect, what they emit and the saga's record are one transaction) or **remote** (called with
@@ -37,6 +38,7 @@ mod recovery;
 mod settings;
 mod step;
 mod store;
+pub mod two_phase;
 mod wait;
 
 pub use definition::Definition;

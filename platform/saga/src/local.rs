@@ -8,7 +8,7 @@ use futures::FutureExt;
 use rest::Problem;
 
 use crate::engine::Engine;
-use crate::faults::{Point, Reached};
+use crate::faults::Point;
 use crate::kind::{Kind, Place};
 use crate::step::{StepError, StepKey};
 use crate::store::{self, Fence, Saga, Status};
@@ -205,9 +205,5 @@ pub(crate) async fn caught<T>(
 
 /// Dies here if a test says so.
 pub(crate) fn strike(engine: &Engine, key: StepKey, point: Point) -> Result<(), NotDone> {
-    let reached = Reached { saga: key.saga(), step: key.step(), point };
-    match &engine.settings.faults {
-        Some(faults) if faults.strike(&reached) => Err(NotDone::Crashed),
-        _ => Ok(()),
-    }
+    engine.settings.strike(key.saga(), key.step(), point)
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::drive::Drive;
 use crate::engine::Engine;
-use crate::settings::millis;
+use crate::settings::{Settings, millis};
 use crate::store::{self, Saga};
 use crate::wait::Progress;
 
@@ -21,21 +21,36 @@ const PRUNE_BATCH: i64 = 1000;
 /// Looks for sagas until the process wants to end.
 pub(crate) async fn run(engine: Engine) {
     let free = Arc::new(Semaphore::new(engine.settings.recover_at_once.max(1)));
+    let look = || take_up(&engine, &free);
+    patrol(&engine.settings, look, || clean(&engine), || engine.stop()).await;
+}
+
+/// Looks again and again for what somebody left behind, and now and then cleans up, until `stop`.
+pub(crate) async fn patrol<L, C, S>(
+    settings: &Settings,
+    look: impl Fn() -> L,
+    clean: impl Fn() -> C,
+    stop: impl Fn() -> S,
+) where
+    L: Future<Output = Result<(), DataError>>,
+    C: Future<Output = Result<(), DataError>>,
+    S: Future<Output = ()>,
+{
     let mut cleaned: Option<Instant> = None;
     loop {
-        if let Err(error) = take_up(&engine, &free).await {
-            tracing::warn!(%error, "sagas cannot be looked for, trying again");
+        if let Err(error) = look().await {
+            tracing::warn!(%error, "what was left behind cannot be looked for, trying again");
         }
         if cleaned.is_none_or(|at| at.elapsed() >= HOUSEKEEPING) {
             cleaned = Some(Instant::now());
-            if let Err(error) = clean(&engine).await {
-                tracing::warn!(%error, "ended sagas could not be forgotten");
+            if let Err(error) = clean().await {
+                tracing::warn!(%error, "what ended could not be forgotten");
             }
         }
         // Jitter, so that instances that started together do not look together.
-        let pause = engine.settings.recover_every.mul_f64(rand::random_range(0.8..=1.2));
+        let pause = settings.recover_every.mul_f64(rand::random_range(0.8..=1.2));
         tokio::select! {
-            () = engine.stop() => return,
+            () = stop() => return,
             () = tokio::time::sleep(pause) => {}
         }
     }
@@ -47,10 +62,7 @@ pub(crate) async fn take_up(engine: &Engine, free: &Arc<Semaphore>) -> Result<()
     let due = store::due(&engine.db, &kinds, engine.now(), free.available_permits()).await?;
     for saga in due {
         let Ok(permit) = Arc::clone(free).try_acquire_owned() else { break };
-        let key = (saga.kind.as_str(), saga.version);
-        let known = engine.kinds.iter().find(|(known, _)| **known == key);
-        let Some((_, kind)) = known else { continue };
-        let kind = Arc::clone(kind);
+        let Some(kind) = engine.kind(&saga.kind, saga.version) else { continue };
         if let Some(saga) = claim(engine, saga).await? {
             metrics::counter!("saga_recovered_total", "kind" => kind.name()).increment(1);
             let (progress, _) = watch::channel(Progress::Starting);

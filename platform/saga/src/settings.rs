@@ -4,7 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::faults::Faults;
+use uuid::Uuid;
+
+use crate::faults::{Faults, Point, Reached};
+use crate::local::NotDone;
 
 /// How sagas are driven.
 #[derive(Clone, Debug)]
@@ -20,9 +23,13 @@ pub struct Settings {
     pub first_pause: Duration,
     /// The longest pause.
     pub longest_pause: Duration,
-    /// How often the recovery worker looks for sagas that nobody drives.
+    /// How long after it voted yes a participant of a two-phase commit that was told nothing asks
+    /// the coordinator.
+    pub ask_after: Duration,
+    /// How often the recovery worker looks for sagas that nobody drives, and a participant for
+    /// what is in doubt.
     pub recover_every: Duration,
-    /// How many sagas the recovery worker drives at once.
+    /// How many of them it takes up at once.
     pub recover_at_once: usize,
     /// How long [`crate::Engine::run`] waits for the end, unless its caller waits less.
     pub wait: Duration,
@@ -42,6 +49,7 @@ impl Default for Settings {
             give_up_after: Duration::from_secs(15),
             first_pause: Duration::from_millis(50),
             longest_pause: Duration::from_secs(30),
+            ask_after: Duration::from_secs(5),
             recover_every: Duration::from_secs(1),
             recover_at_once: 32,
             wait: Duration::from_secs(30),
@@ -59,6 +67,19 @@ impl Settings {
         let doublings = u32::try_from((attempt - 1).clamp(0, 30)).unwrap_or(0);
         let pause = self.first_pause.saturating_mul(1 << doublings).min(self.longest_pause);
         pause.mul_f64(rand::random_range(0.5..=1.0))
+    }
+
+    /// Dies here if a test says so.
+    pub(crate) fn strike(
+        &self,
+        saga: Uuid,
+        step: &'static str,
+        point: Point,
+    ) -> Result<(), NotDone> {
+        match &self.faults {
+            Some(faults) if faults.strike(&Reached { saga, step, point }) => Err(NotDone::Crashed),
+            _ => Ok(()),
+        }
     }
 }
 

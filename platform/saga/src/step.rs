@@ -27,6 +27,10 @@ impl StepKey {
         self.saga
     }
 
+    pub(crate) fn round(&self) -> i64 {
+        self.round
+    }
+
     /// The step's name.
     #[must_use]
     pub fn step(&self) -> &'static str {

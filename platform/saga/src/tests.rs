@@ -6,7 +6,7 @@ mod answers;
 mod crashes;
 mod fencing;
 mod random;
-mod world;
+pub(crate) mod world;
 
 use std::time::Duration;
 

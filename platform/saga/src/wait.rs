@@ -228,15 +228,10 @@ async fn found(
         progress.send_replace(Progress::ended(&saga));
         return;
     }
-    let known = engine
-        .kinds
-        .iter()
-        .find(|((name, version), _)| *name == saga.kind && *version == saga.version);
-    let Some((_, kind)) = known else {
+    let Some(kind) = engine.kind(&saga.kind, saga.version) else {
         progress.send_replace(Progress::Away);
         return;
     };
-    let kind = Arc::clone(kind);
     if saga.owner.as_deref() == Some(owner) {
         // Begun by this very call, which did not hear of it.
         return Drive::new(engine, kind, saga, progress).run().await;

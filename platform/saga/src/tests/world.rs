@@ -19,7 +19,7 @@ use crate::settings::Clock;
 use crate::step::StepKey;
 
 pub(super) const TRIP: &str = "trip";
-pub(super) const LEASE: i64 = 20_000;
+pub(crate) const LEASE: i64 = 20_000;
 
 const EFFECTS: &[Migration] = &[Migration {
     name: "test/0001",
@@ -77,6 +77,22 @@ pub(super) enum Ending {
 
 type Script = HashMap<(&'static str, bool), Vec<Outcome>>;
 
+/// Settings of a world whose clock is `time`, in which nobody waits in earnest.
+pub(crate) fn settings(time: &Arc<AtomicI64>) -> Settings {
+    let time = Arc::clone(time);
+    Settings {
+        lease: Duration::from_millis(LEASE as u64),
+        step_timeout: Duration::from_secs(5),
+        give_up_after: Duration::from_secs(12),
+        first_pause: Duration::from_millis(1),
+        longest_pause: Duration::from_millis(4),
+        recover_every: Duration::from_millis(5),
+        wait: Duration::from_secs(20),
+        clock: Clock::new(move || time.load(Ordering::SeqCst)),
+        ..Settings::default()
+    }
+}
+
 /// Everything outside of the sagas.
 #[derive(Clone)]
 pub(super) struct World {
@@ -110,18 +126,7 @@ impl World {
     }
 
     pub(super) fn settings(&self) -> Settings {
-        let time = self.time.clone();
-        Settings {
-            lease: Duration::from_millis(LEASE as u64),
-            step_timeout: Duration::from_secs(5),
-            give_up_after: Duration::from_secs(12),
-            first_pause: Duration::from_millis(1),
-            longest_pause: Duration::from_millis(4),
-            recover_every: Duration::from_millis(5),
-            wait: Duration::from_secs(20),
-            clock: Clock::new(move || time.load(Ordering::SeqCst)),
-            ..Settings::default()
-        }
+        settings(&self.time)
     }
 
     /// An engine as another process would have it.
