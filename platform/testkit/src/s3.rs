@@ -25,7 +25,8 @@ impl S3 {
         };
         // Its bucket is there before it listens; without a key, it answers 403.
         let ready = |address| {
-            ask(address, b"GET / HTTP/1.0\r\n\r\n", |answer| answer.get(8..12) == Some(b" 403"))
+            let question = b"GET / HTTP/1.0\r\nHost: s3\r\n\r\n";
+            ask(address, question, |answer| answer.get(8..12) == Some(b" 403"))
         };
         let server = Server::start("Garage", ready, move |folder, address| {
             let (rpc, shown) = (free_address(), folder.display());

@@ -56,6 +56,10 @@ impl Server {
                     Ok(()) => return server,
                     Err(error) => said = error.to_string(),
                 }
+                // It may have lost its port; one that lives and is silent is broken.
+                if server.lives() {
+                    break;
+                }
             }
             panic!("{name} for tests does not start: {said}")
         })

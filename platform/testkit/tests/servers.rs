@@ -87,7 +87,7 @@ async fn nats_keeps_its_streams() {
 #[tokio::test]
 async fn s3_answers() {
     let s3 = engine_or_skip!(S3::start().await);
-    lives_and_dies(&s3, "GET / HTTP/1.0\r\n\r\n", "AccessDenied").await;
+    lives_and_dies(&s3, "GET / HTTP/1.0\r\nHost: s3\r\n\r\n", "AccessDenied").await;
 }
 
 /// The largest number in `t`.
