@@ -9,6 +9,7 @@ use tokio::task::JoinError;
 use tracing::Instrument;
 
 use crate::measure::Measure;
+use crate::probe;
 use crate::servers::Servers;
 use crate::{
     BoxFuture, DataError, DataSettings, Engine, Migration, Reader, Sql, Tx, migration, postgres,
@@ -35,12 +36,36 @@ pub(crate) struct Inner {
 }
 
 impl Database {
+    /// Makes a database if it is a file that is not there, applies what it lacks of `migrations`,
+    /// and lets go of it. Answers how many steps were applied; none if another was faster.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn migrate_only(
+        settings: &DataSettings,
+        migrations: &[&[Migration]],
+    ) -> Result<usize, DataError> {
+        let database = Self::connect(settings, migrations).await?;
+        let applied = database.migrate(migrations).await;
+        database.close().await;
+        applied
+    }
+
     /// Opens a database, making it if it is a file that is not there, and applies what it lacks
     /// of `migrations`. Several processes may do so at once.
     ///
     /// # Errors
     /// [`DataError::Startup`] with one line that says what to do; nothing was changed then.
     pub async fn open(
+        settings: &DataSettings,
+        migrations: &[&[Migration]],
+    ) -> Result<Self, DataError> {
+        let database = Self::connect(settings, migrations).await?;
+        database.migrate(migrations).await?;
+        Ok(database)
+    }
+
+    async fn connect(
         settings: &DataSettings,
         migrations: &[&[Migration]],
     ) -> Result<Self, DataError> {
@@ -62,12 +87,13 @@ impl Database {
             servers: Arc::new(servers),
             committed: watch::Sender::new(0),
         };
-        let database = Self { inner: Arc::new(inner) };
-        database.migrate(migrations).await?;
-        Ok(database)
+        if engine == Engine::Postgres {
+            probe::keep_asking(&inner.servers);
+        }
+        Ok(Self { inner: Arc::new(inner) })
     }
 
-    async fn migrate(&self, migrations: &[&[Migration]]) -> Result<(), DataError> {
+    async fn migrate(&self, migrations: &[&[Migration]]) -> Result<usize, DataError> {
         let primary = self.inner.servers.primary();
         let shown = format!("the database {}", primary.shown);
         let engine = self.engine();
@@ -79,11 +105,11 @@ impl Database {
             .await
             .map_err(|error| DataError::Startup(format!("cannot read {shown}: {error}")))?;
         if migration::missing(&applied, migrations, &shown)?.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         let lists: Vec<Vec<Migration>> = migrations.iter().map(|list| list.to_vec()).collect();
         let database = shown.clone();
-        let result: Result<(), DataError> = self
+        let result: Result<usize, DataError> = self
             .write_within(LONGEST_MIGRATION, move |tx| {
                 Box::pin(async move {
                     if engine == Engine::Postgres {
@@ -180,6 +206,13 @@ impl Database {
             fresh: Context::with_current(|context| context.fresh) == Some(true),
             measure: Arc::clone(&self.inner.measure),
         }
+    }
+
+    /// Connections to the primary to read from, whoever asks: for work that must not be misled by
+    /// a replica that lags.
+    #[must_use]
+    pub fn read_primary(&self) -> Reader {
+        Reader { fresh: true, ..self.read() }
     }
 
     /// Changes after every commit of this process, so that whoever waits for rows need not poll

@@ -12,6 +12,9 @@
 //! - Everything is bounded: connections, the wait for one, the wait for a lock, transactions (30 s),
 //!   queues, batches.
 //!   Past a bound the answer is [`DataError::Unavailable`] or [`DataError::Busy`].
+//! - A replica shows at least what was acknowledged [`MOST_LAG`] ago, or is not asked; who has just
+//!   written ([`telemetry::Context::fresh`]) is answered by the primary. Of two servers that take
+//!   writes the one that was promoted last is the primary, and the other is not used.
 //! - Opening a database that is corrupt, or that a newer version wrote, changes nothing in it.
 //!
 //! **Writing SQL for both engines.** Times are `BIGINT` milliseconds; ids are `{{id}}` in
@@ -26,18 +29,22 @@ mod group_commit;
 mod measure;
 mod migration;
 mod postgres;
+mod probe;
 mod reader;
+mod roles;
 mod servers;
 mod settings;
 mod sql;
 mod sqlite;
 mod transaction;
+mod trust;
 
 pub use database::Database;
 pub use error::DataError;
 pub use group_commit::{GroupCommit, GroupCommitSettings};
 pub use migration::Migration;
 pub use reader::Reader;
+pub use roles::MOST_LAG;
 pub use sea_orm::{self, FromQueryResult, Value};
 pub use settings::{DataSettings, Engine};
 pub use sql::Sql;

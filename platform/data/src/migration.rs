@@ -110,18 +110,20 @@ pub(crate) fn missing<'m>(
     Ok(known().filter(|m| !applied.iter().any(|a| a.name == m.name)).collect())
 }
 
-/// Applies what is missing, inside a transaction that holds the lock.
+/// Applies what is missing, inside a transaction that holds the lock; answers how many steps that
+/// was.
 pub(crate) async fn apply(
     tx: &Tx,
     engine: Engine,
     wanted: &[&[Migration]],
     database: &str,
     exists: &str,
-) -> Result<(), DataError> {
+) -> Result<usize, DataError> {
     let missing = missing(&applied(tx, exists).await?, wanted, database)?;
     if missing.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
+    let count = missing.len();
     tx.run(
         "CREATE TABLE IF NOT EXISTS schema_migrations (
              name TEXT PRIMARY KEY, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL)",
@@ -144,7 +146,7 @@ pub(crate) async fn apply(
         .await?;
         tracing::info!(database, step = migration.name, "migrated");
     }
-    Ok(())
+    Ok(count)
 }
 
 /// Milliseconds since 1970.

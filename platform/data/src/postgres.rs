@@ -10,8 +10,10 @@ use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use tracing::log::LevelFilter;
 
 use crate::error::one_line;
-use crate::servers::{Server, Servers, Trust};
+use crate::probe::Probe;
+use crate::servers::{Server, Servers};
 use crate::settings::masked;
+use crate::trust::Trust;
 use crate::{DataError, DataSettings};
 
 /// How long a request waits for a connection before it is [`DataError::Unavailable`]. With
@@ -37,11 +39,13 @@ pub(crate) async fn open(settings: &DataSettings) -> Result<Servers, DataError> 
     let patience = if settings.replicas.is_empty() { PATIENCE } else { PATIENCE / 3 };
     let server = |url: &String| {
         let (options, trust) = (options(url)?, Trust::new());
+        let probe = Probe::new(options.clone());
         let writer = pool(settings.pool, &trust).connect_lazy_with(options.clone());
         let reader = options.options([("default_transaction_read_only", "on")]);
         let reader =
             pool(settings.readers, &trust).acquire_timeout(patience).connect_lazy_with(reader);
-        Ok(Server::new(masked(url), connection(writer), connection(reader), trust))
+        let (writer, reader) = (connection(writer), connection(reader));
+        Ok(Server::new(masked(url), writer, reader, trust, Some(probe)))
     };
     let first = server(&settings.primary)?;
     let others = settings.replicas.iter().map(server).collect::<Result<_, DataError>>()?;
@@ -49,24 +53,24 @@ pub(crate) async fn open(settings: &DataSettings) -> Result<Servers, DataError> 
     let address = options(&settings.primary)?;
     let began = Instant::now();
     loop {
+        servers.ask_all(PATIENCE).await;
+        if servers.has_primary() {
+            break;
+        }
         // Past the pool, which would try a server that is not there until its patience ends.
         let refusal = match PgConnection::connect_with(&address).await {
             Ok(connection) => {
                 connection.close().await.ok();
-                // It may have become a replica.
-                servers.search().await;
-                break;
+                None
             }
-            Err(error) => error,
+            Err(error) => Some(error),
         };
-        if servers.search().await {
-            break;
-        }
-        if !is_starting(&refusal) || began.elapsed() > STARTUP_PATIENCE {
+        let starting = refusal.as_ref().is_none_or(is_starting);
+        if !starting || began.elapsed() > STARTUP_PATIENCE {
             return Err(DataError::Startup(format!(
                 "cannot open the database {}: {}",
                 masked(&settings.primary),
-                one_line(refusal)
+                refusal.map_or("no server takes writes".into(), one_line)
             )));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

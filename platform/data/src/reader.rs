@@ -5,17 +5,18 @@ use std::time::{Duration, Instant};
 
 use sea_orm::prelude::async_trait;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr,
-    Statement,
+    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, Statement,
 };
 use tokio::time::timeout;
 
 use crate::measure::Measure;
-use crate::servers::Servers;
+use crate::servers::{Servers, no_answer};
 use crate::{BoxFuture, DataError};
 
 /// No read takes longer.
 const LONGEST: Duration = Duration::from_secs(40);
+/// A replica that takes longer is not waited for: the primary is asked instead.
+const LONGEST_OF_REPLICA: Duration = Duration::from_secs(5);
 
 /// Connections that only read: to a replica, or to the primary when there is none, when it does
 /// not answer, or when the caller wrote recently. Every statement takes one for itself and sees
@@ -45,7 +46,7 @@ impl Reader {
         // The server ends statements sooner; this is for one that has gone without a word.
         let result = timeout(LONGEST, asked).await;
         self.measure.read(since);
-        result.unwrap_or_else(|_| Err(DbErr::Conn(RuntimeErr::Internal("no answer".into()))))
+        result.unwrap_or_else(|_| Err(no_answer()))
     }
 
     /// `None` when there is no replica to ask, or none that answers.
@@ -54,7 +55,9 @@ impl Reader {
         run: &(impl for<'c> Fn(&'c DatabaseConnection) -> BoxFuture<'c, Result<T, DbErr>> + Send + Sync),
     ) -> Option<Result<T, DbErr>> {
         let replica = (!self.fresh).then(|| self.servers.replica()).flatten()?;
-        match run(&replica.reader).await {
+        let asked = replica.while_it_answers(run(&replica.reader));
+        let asked = timeout(LONGEST_OF_REPLICA, asked).await;
+        match asked.unwrap_or_else(|_| Err(no_answer())) {
             Err(error) if self.failed(&error).is_transient() => {
                 tracing::warn!(%error, replica = replica.shown, "reading from the primary");
                 self.servers.rest(replica);
@@ -69,11 +72,12 @@ impl Reader {
         run: &(impl for<'c> Fn(&'c DatabaseConnection) -> BoxFuture<'c, Result<T, DbErr>> + Send + Sync),
     ) -> Result<T, DbErr> {
         let primary = self.servers.primary();
-        match run(&primary.reader).await {
+        match primary.while_it_answers(run(&primary.reader)).await {
             Err(error) => {
                 self.failed(&error);
                 if self.servers.lost(primary, &error).await {
-                    return run(&self.servers.primary().reader).await;
+                    let primary = self.servers.primary();
+                    return primary.while_it_answers(run(&primary.reader)).await;
                 }
                 Err(error)
             }

@@ -1,55 +1,29 @@
 //! The servers of one database: which is the primary, and which to read from.
 //!
-//! SQLite has one. PostgreSQL has the primary and its replicas, whose parts may be exchanged: when
-//! writing fails, the one that is not in recovery is looked for among all of them. Each is known
-//! by its place in the list of addresses; its connections are made when first needed.
+//! SQLite has one. PostgreSQL has the primary and its replicas, whose parts may be exchanged: each
+//! is asked all the time what it is ([`crate::probe`]), and [`crate::roles`] decides from that. Each
+//! is known by its place in the list of addresses; its connections are made when first needed.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sea_orm::{DatabaseConnection, DbBackend, DbErr};
-use tokio::sync::Mutex;
-use tokio::time::Instant;
+use sea_orm::{DatabaseConnection, DbBackend, DbErr, RuntimeErr};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 
-use crate::{DataError, Sql};
+use crate::DataError;
+use crate::probe::{PROBE, Probe};
+use crate::roles::{MOST_LAG, Roles, Said};
+use crate::trust::{Trust, millis};
 
-/// A replica that did not answer is left alone for so long.
+/// A replica that failed a read is left alone for so long.
 const REST: Duration = Duration::from_secs(2);
-/// How long a server may take to say whether it is the primary.
-const PROBE: Duration = Duration::from_secs(1);
-
-/// A connection that rested longer is asked whether it still lives before it is used.
-const TRUSTED_FOR: Duration = Duration::from_secs(1);
-
-/// How far the resting connections to a server can be trusted. When one is found broken, all that
-/// have rested since are tested before they are used, since they broke together.
-pub(crate) struct Trust {
-    began: Instant,
-    /// Milliseconds after `began`.
-    broken: AtomicU64,
-}
-
-impl Trust {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { began: Instant::now(), broken: AtomicU64::new(0) })
-    }
-
-    /// Whether a connection that has rested for so long need not be tested.
-    pub(crate) fn holds(&self, rested: Duration) -> bool {
-        let since = self.began.elapsed().checked_sub(rested).unwrap_or_default();
-        rested < TRUSTED_FOR && millis(since) > self.broken.load(Ordering::Relaxed)
-    }
-
-    fn breaks(&self) {
-        // Up to the next millisecond: a connection that was given back just now is in doubt too.
-        self.broken.store(millis(self.began.elapsed()) + 1, Ordering::Relaxed);
-    }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
+/// How long another primary is looked for when the one there was fails.
+const SEARCH: Duration = Duration::from_secs(1);
+/// So long after the primary last said that it is one, it is asked before it is written to.
+const UNSURE: Duration = Duration::from_secs(4);
+const NEVER: u64 = u64::MAX;
 
 /// One server, or the file.
 pub(crate) struct Server {
@@ -58,8 +32,12 @@ pub(crate) struct Server {
     pub(crate) writer: DatabaseConnection,
     pub(crate) reader: DatabaseConnection,
     trust: Arc<Trust>,
+    probe: Option<Probe>,
     /// Milliseconds after [`Servers::began`]; before that moment it is not read from.
     rests_until: AtomicU64,
+    /// Up to when it has everything, in the same time; [`NEVER`] for what is no replica.
+    has_until: AtomicU64,
+    answers: watch::Sender<bool>,
 }
 
 impl Server {
@@ -68,9 +46,41 @@ impl Server {
         writer: DatabaseConnection,
         reader: DatabaseConnection,
         trust: Arc<Trust>,
+        probe: Option<Probe>,
     ) -> Self {
-        Self { shown, writer, reader, trust, rests_until: AtomicU64::new(0) }
+        Self {
+            shown,
+            writer,
+            reader,
+            trust,
+            probe,
+            rests_until: AtomicU64::new(0),
+            has_until: AtomicU64::new(NEVER),
+            answers: watch::Sender::new(true),
+        }
     }
+
+    /// Does `work` on it for as long as it answers: a server that is gone without a word does not
+    /// hold up who asked it.
+    pub(crate) async fn while_it_answers<T>(
+        &self,
+        work: impl Future<Output = Result<T, DbErr>>,
+    ) -> Result<T, DbErr> {
+        if self.probe.is_none() {
+            return work.await;
+        }
+        let mut answers = self.answers.subscribe();
+        tokio::select! {
+            biased;
+            done = work => done,
+            // The sender lives as long as `self`.
+            _ = answers.wait_for(|answers| !answers) => Err(no_answer()),
+        }
+    }
+}
+
+pub(crate) fn no_answer() -> DbErr {
+    DbErr::Conn(RuntimeErr::Internal("no answer".into()))
 }
 
 /// All servers of one database; never empty.
@@ -78,9 +88,13 @@ pub(crate) struct Servers {
     all: Vec<Server>,
     primary: AtomicUsize,
     turn: AtomicUsize,
+    roles: Mutex<Roles>,
     /// Held while the primary is looked for.
-    search: Mutex<()>,
+    search: tokio::sync::Mutex<()>,
     began: Instant,
+    /// When the primary last said that it is one.
+    sure: AtomicU64,
+    closed: AtomicBool,
 }
 
 impl Servers {
@@ -89,28 +103,47 @@ impl Servers {
         let mut all = vec![first];
         all.extend(others);
         Self {
+            roles: Mutex::new(Roles::new(all.len())),
             all,
             primary: AtomicUsize::new(0),
             turn: AtomicUsize::new(0),
-            search: Mutex::new(()),
+            search: tokio::sync::Mutex::new(()),
             began: Instant::now(),
+            sure: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
         }
     }
 
-    pub(crate) fn primary(&self) -> &Server {
-        &self.all[self.primary.load(Ordering::Relaxed)]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 
-    /// The replicas in turn, without those that rest; `None` when the primary is all there is.
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(crate) fn primary(&self) -> &Server {
+        &self.all[self.primary.load(Ordering::Acquire)]
+    }
+
+    /// The replicas in turn, without those that rest or lag; `None` when there is none.
     pub(crate) fn replica(&self) -> Option<&Server> {
         let replicas = self.all.len() - 1;
-        let primary = self.primary.load(Ordering::Relaxed);
+        if replicas == 0 {
+            return None;
+        }
+        let primary = self.primary.load(Ordering::Acquire);
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let now = self.now();
         (0..replicas)
             .map(|n| (turn + n) % replicas)
             .map(|place| if place < primary { place } else { place + 1 })
             .map(|place| &self.all[place])
-            .find(|server| server.rests_until.load(Ordering::Relaxed) <= self.now())
+            .find(|server| {
+                let has_until = server.has_until.load(Ordering::Relaxed);
+                let lags = has_until == NEVER || now.saturating_sub(has_until) > millis(MOST_LAG);
+                !lags && server.rests_until.load(Ordering::Relaxed) <= now
+            })
     }
 
     /// Reads from elsewhere for a while.
@@ -124,43 +157,88 @@ impl Servers {
         millis(self.began.elapsed())
     }
 
+    /// Asks a server what it is, and takes note of it.
+    pub(crate) async fn ask(&self, place: usize, patience: Duration) {
+        let server = &self.all[place];
+        let Some(probe) = &server.probe else { return };
+        let at = self.now();
+        let said = timeout(patience, probe.ask()).await.ok().flatten().unwrap_or(Said::Nothing);
+        let answers = said != Said::Nothing;
+        // A search in a hurry does not tell who is only slow from who is gone.
+        if answers || patience >= PROBE {
+            self.heard(place, at, said);
+        }
+    }
+
+    /// Asks every server at once.
+    pub(crate) async fn ask_all(&self, patience: Duration) {
+        let asked = (0..self.all.len()).map(|place| self.ask(place, patience));
+        futures::future::join_all(asked).await;
+    }
+
+    fn heard(&self, place: usize, at: u64, said: Said) {
+        let server = &self.all[place];
+        let (before, after, found) = {
+            let mut roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = roles.primary();
+            roles.heard(place, at, said);
+            for (place, server) in self.all.iter().enumerate() {
+                let has_until = roles.has_until(place).unwrap_or(NEVER);
+                server.has_until.store(has_until, Ordering::Relaxed);
+            }
+            self.primary.store(roles.primary(), Ordering::Release);
+            if place == roles.primary() && roles.has_primary() {
+                self.sure.store(at, Ordering::Relaxed);
+            }
+            (before, roles.primary(), roles.has_primary())
+        };
+        let answers = said != Said::Nothing;
+        let changed = server.answers.send_if_modified(|was| {
+            let changed = *was != answers;
+            *was = answers;
+            changed
+        });
+        if changed && !answers {
+            server.trust.breaks();
+            tracing::warn!(server = server.shown, "a database server does not answer");
+        }
+        if before != after {
+            let (from, to) = (&self.all[before].shown, &self.all[after].shown);
+            tracing::warn!(from, to, "the primary moved");
+        } else if changed && !found {
+            let was = &self.all[after].shown;
+            tracing::warn!(was, "no server of the database takes writes");
+        }
+    }
+
     /// Looks for the primary, and tells whether it is another than before. Of all who ask at once
     /// one looks.
     pub(crate) async fn search(&self) -> bool {
-        let before = self.primary.load(Ordering::Relaxed);
-        if self.all.len() == 1 {
-            return false;
-        }
-        let Ok(_searching) = self.search.try_lock() else {
-            drop(self.search.lock().await);
-            return self.primary.load(Ordering::Relaxed) != before;
-        };
-        let probes = self.all.iter().map(|server| async {
-            let probe = server.reader.row::<(bool,)>("SELECT pg_is_in_recovery()", []);
-            matches!(tokio::time::timeout(PROBE, probe).await, Ok(Ok(Some((false,)))))
-        });
-        let writable = futures::future::join_all(probes).await;
-        // The one there is, if it still serves; else the first that does.
-        let found = writable[before].then_some(before).or_else(|| writable.iter().position(|w| *w));
-        match found {
-            Some(place) if place != before => {
-                self.primary.store(place, Ordering::Relaxed);
-                tracing::warn!(
-                    from = self.all[before].shown,
-                    to = self.all[place].shown,
-                    "the primary moved"
-                );
-                true
-            }
-            Some(_) => false,
-            None => {
-                tracing::warn!(
-                    was = self.all[before].shown,
-                    "no server of the database takes writes"
-                );
-                false
+        let before = self.primary.load(Ordering::Acquire);
+        if self.all.len() > 1 {
+            match self.search.try_lock() {
+                Ok(_searching) => {
+                    self.ask_all(SEARCH).await;
+                }
+                Err(_) => drop(self.search.lock().await),
             }
         }
+        self.primary.load(Ordering::Acquire) != before
+    }
+
+    /// Looks who is the primary if nobody has for a while: this process may have been asleep while
+    /// another was promoted and the old one came back.
+    pub(crate) async fn make_sure(&self) {
+        let unsure = self.now().saturating_sub(self.sure.load(Ordering::Relaxed)) > millis(UNSURE);
+        if unsure && self.all.len() > 1 {
+            self.search().await;
+        }
+    }
+
+    /// Whether a server was seen that takes writes and is no remainder.
+    pub(crate) fn has_primary(&self) -> bool {
+        let roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
+        roles.has_primary()
     }
 
     /// What to do after an error of the primary, or of what `asked` was: distrusts its other
@@ -171,7 +249,9 @@ impl Servers {
             return false;
         }
         asked.trust.breaks();
-        self.search().await || !matches!(error, DbErr::ConnectionAcquire(_))
+        let waited = matches!(error, DbErr::ConnectionAcquire(_)) || *error == no_answer();
+        let moved = self.search().await || !std::ptr::eq(asked, self.primary());
+        moved || !waited
     }
 
     fn is_file(&self) -> bool {
@@ -179,9 +259,13 @@ impl Servers {
     }
 
     pub(crate) async fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
         for server in &self.all {
             server.reader.close_by_ref().await.ok();
             server.writer.close_by_ref().await.ok();
+            if let Some(probe) = &server.probe {
+                probe.close().await;
+            }
         }
     }
 }
@@ -194,28 +278,17 @@ mod tests {
     fn servers(count: usize) -> Servers {
         let mut all = (0..count).map(|n| {
             let nowhere = DatabaseConnection::default();
-            Server::new(n.to_string(), nowhere.clone(), nowhere, Trust::new())
+            Server::new(n.to_string(), nowhere.clone(), nowhere, Trust::new(), None)
         });
         let first = all.next().unwrap();
-        Servers::new(first, all.collect())
+        let servers = Servers::new(first, all.collect());
+        servers.heard(0, 0, Said::Writes { timeline: 1, lsn: 1 });
+        (1..count).for_each(|place| servers.heard(place, 0, Said::Follows { lsn: 1 }));
+        servers
     }
 
     fn next(servers: &Servers) -> Option<&str> {
         servers.replica().map(|server| server.shown.as_str())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn connections_that_rested_through_a_break_are_tested() {
-        let trust = Trust::new();
-        let while_ago = Duration::from_millis(20);
-        tokio::time::advance(while_ago).await;
-        assert!(trust.holds(Duration::ZERO) && trust.holds(while_ago / 2));
-        assert!(!trust.holds(TRUSTED_FOR));
-        trust.breaks();
-        assert!(!trust.holds(Duration::ZERO) && !trust.holds(while_ago / 2));
-        tokio::time::advance(while_ago).await;
-        assert!(trust.holds(while_ago / 2), "it was given back after the break");
-        assert!(!trust.holds(while_ago * 2));
     }
 
     #[test]
@@ -232,7 +305,27 @@ mod tests {
     #[test]
     fn the_primary_is_no_replica_wherever_it_stands() {
         let three = servers(3);
-        three.primary.store(1, Ordering::Relaxed);
-        assert_eq!([next(&three), next(&three)], [Some("0"), Some("2")]);
+        three.heard(1, 1, Said::Writes { timeline: 2, lsn: 2 });
+        assert_eq!(next(&three), None, "who follows the new one is not known yet");
+        three.heard(0, 2, Said::Follows { lsn: 2 });
+        three.heard(2, 2, Said::Follows { lsn: 2 });
+        let mut asked = [next(&three), next(&three)];
+        asked.sort_unstable();
+        assert_eq!(asked, [Some("0"), Some("2")]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_replica_that_lags_is_left_out() {
+        let two = servers(2);
+        tokio::time::advance(MOST_LAG).await;
+        assert_eq!(next(&two), Some("1"));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(next(&two), None);
+        let now = two.now();
+        two.heard(0, now, Said::Writes { timeline: 1, lsn: 5 });
+        two.heard(1, now, Said::Follows { lsn: 4 });
+        assert_eq!(next(&two), None);
+        two.heard(1, now, Said::Follows { lsn: 5 });
+        assert_eq!(next(&two), Some("1"));
     }
 }

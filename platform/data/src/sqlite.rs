@@ -17,7 +17,8 @@ use sea_orm::{DatabaseConnection, SqlxSqliteConnector};
 use tracing::log::LevelFilter;
 
 use crate::error::one_line;
-use crate::servers::{Server, Servers, Trust};
+use crate::servers::{Server, Servers};
+use crate::trust::Trust;
 use crate::{DataError, DataSettings, Migration, migration};
 
 /// How long a statement waits for another process before it is [`DataError::Busy`].
@@ -85,7 +86,7 @@ pub(crate) async fn open(
     };
     let reader = pool(settings.readers.max(1)).connect_lazy_with(read);
     let shown = path.display().to_string();
-    let file = Server::new(shown, connection(writer), connection(reader), Trust::new());
+    let file = Server::new(shown, connection(writer), connection(reader), Trust::new(), None);
     Ok(Servers::new(file, Vec::new()))
 }
 

@@ -1,4 +1,4 @@
-//! One database, several openers: processes that share a file, replicas that follow a server.
+//! One database, several openers: processes that share a file, ways to a server.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -9,7 +9,7 @@ use data::{
     Tx, values,
 };
 use telemetry::Context;
-use testkit::{Link, eventually, on_each_engine, run_on_postgres, sibling};
+use testkit::{Link, eventually, on_each_engine, run_on_postgres};
 
 const TABLES: &[&[Migration]] = &[&[Migration {
     name: "test/0001",
@@ -70,36 +70,6 @@ on_each_engine!(nobody_starves_beside_a_busy_sibling, |settings: DataSettings| a
     }
     load.shutdown().await;
 });
-
-#[test]
-fn reads_go_to_replicas_unless_they_must_be_fresh() {
-    run_on_postgres("reads_go_to_replicas_unless_they_must_be_fresh", |settings| async move {
-        let mark = async |settings: &DataSettings, n: i64| {
-            let db = Database::open(settings, TABLES).await.unwrap();
-            db.write(move |tx| increment(tx, vec![n])).await.unwrap();
-        };
-        // Stand-ins for replicas: databases that tell by their content which they are.
-        let (one, two) = (sibling(&settings, "one").await, sibling(&settings, "two").await);
-        mark(&settings, 100).await;
-        mark(&one, 1).await;
-        mark(&two, 2).await;
-        let gone = "postgres://postgres@127.0.0.1:1/gone".to_owned();
-        let with = |replicas: Vec<String>| DataSettings { replicas, ..settings.clone() };
-
-        let both = with(vec![one.primary, two.primary]);
-        let db = Database::open(&both, TABLES).await.unwrap();
-        let mut seen = [total(&db).await, total(&db).await];
-        seen.sort_unstable();
-        assert_eq!(seen, [1, 2], "in turn");
-
-        let mut context = Context::background();
-        context.fresh = true;
-        assert_eq!(context.scope(total(&db)).await, 100, "one's own writes are seen");
-
-        let db = Database::open(&with(vec![gone]), TABLES).await.unwrap();
-        assert_eq!(total(&db).await, 100, "the primary stands in");
-    });
-}
 
 #[test]
 fn the_new_primary_is_found() {

@@ -48,6 +48,28 @@ on_each_engine!(openers_race_and_each_step_is_taken_once, |settings: DataSetting
     }
 });
 
+on_each_engine!(
+    migrating_alone_is_done_by_whoever_comes_first,
+    |settings: DataSettings| async move {
+        let mut migrators = tokio::task::JoinSet::new();
+        for n in 0..12 {
+            let settings = settings.clone();
+            migrators.spawn(async move {
+                let steps: &[&[Migration]] = &[&[FIRST], &[SECOND]];
+                match n % 3 {
+                    0 => Database::open(&settings, steps).await.map(|_| 0),
+                    _ => Database::migrate_only(&settings, steps).await,
+                }
+            });
+        }
+        let applied = migrators.join_all().await.into_iter().map(Result::unwrap);
+        assert!([0, 2].contains(&applied.sum::<usize>()), "once, by one of them");
+        assert_eq!(Database::migrate_only(&settings, &[&[FIRST], &[SECOND]]).await, Ok(0));
+        let db = Database::open(&settings, &[&[FIRST], &[SECOND]]).await.unwrap();
+        assert_eq!(shelves(&db).await.len(), 2);
+    }
+);
+
 on_each_engine!(a_later_version_adds_its_steps, |settings: DataSettings| async move {
     Database::open(&settings, &[&[FIRST]]).await.unwrap();
     let db = Database::open(&settings, &[&[FIRST, SECOND]]).await.unwrap();
