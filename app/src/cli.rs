@@ -52,7 +52,7 @@ fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
             }
             Command::Demo { url } => demo::fill(&url).await?,
             Command::Status { url } => status::show(&url).await?,
-            Command::Config => run::say(&config.shown()?),
+            Command::Config => run::say(&Config::shown(&arguments.common)?),
             Command::Openapi => run::say(&openapi::document().to_pretty_json()?),
         }
         Ok(())

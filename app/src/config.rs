@@ -1,12 +1,15 @@
 //! The settings of the system: defaults, then the TOML file, then `ATELIER__SECTION__KEY`, then
 //! the command line. A key that does not exist is an error that names it.
 
+mod shown;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use data::DataSettings;
-use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
+use figment::value::{Dict, Map};
+use figment::{Figment, Metadata, Profile, Provider};
 use mesh::MeshSettings;
 use serde::{Deserialize, Serialize};
 use telemetry::LogSettings;
@@ -99,31 +102,23 @@ impl Config {
     /// # Errors
     /// [`BadConfig`] for a file that cannot be read, an unknown key, or a value of a wrong type.
     pub fn load(arguments: &Common) -> Result<Self, BadConfig> {
-        let mut figment = Figment::from(Serialized::defaults(Self::default()));
-        if let Some(file) = &arguments.config {
-            readable(file)?;
-            figment = figment.merge(Toml::file_exact(file));
-        }
-        figment = figment.merge(Env::prefixed("ATELIER__").split("__"));
-        let mut config: Self = figment.extract().map_err(|error| {
+        Self::of(&layers(arguments)?)
+    }
+
+    /// The settings that apply as TOML, each with where it comes from, and every secret masked.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn shown(arguments: &Common) -> Result<String, BadConfig> {
+        let layers = layers(arguments)?;
+        shown::shown(&Self::of(&layers)?, &layers)
+    }
+
+    fn of(layers: &Figment) -> Result<Self, BadConfig> {
+        let mut config: Self = layers.extract().map_err(|error| {
             let lines: Vec<String> = error.into_iter().map(|e| e.to_string()).collect();
             BadConfig(lines.join("; "))
         })?;
-        if let Some(listen) = &arguments.listen {
-            config.listen.clone_from(listen);
-        }
-        if let Some(data) = &arguments.data {
-            config.data.clone_from(data);
-        }
-        if let Some(format) = arguments.log_format {
-            config.log.format = match format {
-                crate::arguments::LogFormat::Readable => telemetry::LogFormat::Readable,
-                crate::arguments::LogFormat::Json => telemetry::LogFormat::Json,
-            };
-        }
-        if let Some(level) = &arguments.log_level {
-            config.log.level.clone_from(level);
-        }
         config.hand_out_limits();
         Ok(config)
     }
@@ -150,16 +145,45 @@ impl Config {
     pub fn event_log(&self) -> DataSettings {
         self.events.clone().unwrap_or_else(|| DataSettings::sqlite(self.data.join("events.db")))
     }
+}
 
-    /// The settings as TOML, with every secret masked.
-    ///
-    /// # Errors
-    /// [`BadConfig`] if they cannot be written as TOML.
-    pub fn shown(&self) -> Result<String, BadConfig> {
-        let mut table =
-            toml::Table::try_from(self).map_err(|error| BadConfig(error.to_string()))?;
-        mask(&mut table);
-        Ok(table.to_string())
+/// What the settings are put together from, the strongest last.
+fn layers(arguments: &Common) -> Result<Figment, BadConfig> {
+    let mut layers = Figment::from(Serialized::defaults(Config::default()));
+    if let Some(file) = &arguments.config {
+        readable(file)?;
+        layers = layers.merge(Toml::file_exact(file));
+    }
+    layers = layers.merge(Env::prefixed("ATELIER__").split("__"));
+    let format = arguments.log_format.map(|format| format.name().to_owned());
+    let data = arguments.data.as_ref().map(|data| data.to_string_lossy().into_owned());
+    for (flag, key, value) in [
+        ("--listen", "listen", arguments.listen.clone()),
+        ("--data", "data", data),
+        ("--log-format", "log.format", format),
+        ("--log-level", "log.level", arguments.log_level.clone()),
+    ] {
+        if let Some(value) = value {
+            layers = layers.merge(Flag { flag, key, value });
+        }
+    }
+    Ok(layers)
+}
+
+/// A setting of the command line.
+struct Flag {
+    flag: &'static str,
+    key: &'static str,
+    value: String,
+}
+
+impl Provider for Flag {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.flag)
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Serialized::default(self.key, &self.value).data()
     }
 }
 
@@ -168,37 +192,6 @@ fn readable(file: &Path) -> Result<(), BadConfig> {
         Ok(_) => Ok(()),
         Err(error) => Err(BadConfig(format!("cannot read {}: {error}", file.display()))),
     }
-}
-
-/// Masks what is secret by its name, and the password of every URL.
-fn mask(table: &mut toml::Table) {
-    for (key, value) in table.iter_mut() {
-        let secret = ["secret", "password", "token"].iter().any(|word| key.contains(word));
-        mask_value(value, secret);
-    }
-}
-
-fn mask_value(value: &mut toml::Value, secret: bool) {
-    match value {
-        toml::Value::Table(inner) => mask(inner),
-        toml::Value::Array(items) => items.iter_mut().for_each(|item| mask_value(item, secret)),
-        toml::Value::String(text) if secret && !text.is_empty() => *text = "********".into(),
-        toml::Value::String(text) => {
-            if let Some(masked) = without_password(text) {
-                *text = masked;
-            }
-        }
-        _ => {}
-    }
-}
-
-/// `scheme://user:password@host…` with the password masked.
-fn without_password(url: &str) -> Option<String> {
-    let (scheme, rest) = url.split_once("://")?;
-    let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (credentials, _) = rest[..authority_end].rsplit_once('@')?;
-    let (user, _) = credentials.split_once(':')?;
-    Some(format!("{scheme}://{user}:********{}", &rest[credentials.len()..]))
 }
 
 #[cfg(test)]
@@ -246,14 +239,5 @@ mod tests {
         let config = config.expect("fine");
         assert_eq!(config.accounts.failed_log_ins_per_account, 3);
         assert_eq!(config.gateway.limits.sign_ups_per_hour_per_address, 4);
-    }
-
-    #[test]
-    fn secrets_are_masked() {
-        let toml =
-            "[mesh]\nsecret = 'hush'\n[database.palettes]\nprimary = 'postgres://a:hush@h/d'";
-        let shown = load(toml).expect("fine").shown().expect("shown");
-        assert!(!shown.contains("hush"), "{shown}");
-        assert!(shown.contains("postgres://a:********@h/d"), "{shown}");
     }
 }
