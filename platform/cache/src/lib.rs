@@ -1,92 +1,35 @@
-//! A bounded cache in this process, with one load a key however many ask at once.
+//! Bounded caches with one load a key, however many ask at once.
 //!
-//! Invariants: it never holds more than its capacity, nor anything longer than its time to live;
-//! a load that is cut off (its caller went away) is taken over by the next who waits for it.
+//! - [`Cache`] is in this process: fast, for anything that need not be the same elsewhere.
+//! - [`Shared`], which a [`Store`] gives, is one cache of all instances of a service if the
+//!   settings name Redis nodes, and otherwise a [`Cache`]; who uses it does not see which.
+//!
+//! The nodes make a [`Ring`] with two copies of each key on different nodes.
+//!
+//! Invariants:
+//! - Nothing is kept longer than its time to live, and nothing beyond a bound.
+//! - What an invalidation was called for is not brought back by a load that began before it: loads
+//!   hold a lease at the key, which an invalidation takes away.
+//! - A node is not trusted with what it kept while an invalidation could not reach it: the
+//!   invalidation gives it a new *generation*, which is part of its keys (see the module `nodes`).
+//! - A load that is cut off (its caller went away) is taken over by the next who waits for it.
+//! - Nobody waits for a node that does not answer but those who found out, once, for
+//!   [`CacheSettings::timeout_ms`].
+//!
 //! Whether an answer may come from a cache at all is the caller's to decide.
 
 mod flight;
+mod format;
+mod local;
+mod nodes;
+mod remote;
+mod ring;
+mod settings;
+mod shared;
+mod store;
 
-use std::hash::Hash;
-use std::time::Duration;
-
-use metrics::Counter;
-
-use flight::Flights;
-
-/// A cache of values by key. Clones share it.
-#[derive(Clone)]
-pub struct Cache<K, V> {
-    values: moka::sync::Cache<K, V>,
-    flights: Flights<K>,
-    hits: Counter,
-    misses: Counter,
-}
-
-impl<K, V> Cache<K, V>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    /// A cache of at most `capacity` values, each kept for `ttl`; `name` stands in its metrics.
-    #[must_use]
-    pub fn new(name: &'static str, capacity: u64, ttl: Duration) -> Self {
-        Self {
-            values: moka::sync::Cache::builder().max_capacity(capacity).time_to_live(ttl).build(),
-            flights: Flights::default(),
-            hits: metrics::counter!("cache_hits_total", "cache" => name),
-            misses: metrics::counter!("cache_misses_total", "cache" => name),
-        }
-    }
-
-    /// What is there for `key`.
-    #[must_use]
-    pub fn get(&self, key: &K) -> Option<V> {
-        let found = self.values.get(key);
-        if found.is_some() {
-            self.hits.increment(1)
-        } else {
-            self.misses.increment(1)
-        }
-        found
-    }
-
-    /// What is there for `key`, or what `load` gives, which is kept. Of all who ask at once, one
-    /// loads and the others wait; if its load fails, each of them loads for itself.
-    ///
-    /// # Errors
-    /// Those of `load`; they are not kept.
-    pub async fn get_with<E>(
-        &self,
-        key: K,
-        load: impl Future<Output = Result<V, E>>,
-    ) -> Result<V, E> {
-        if let Some(found) = self.get(&key) {
-            return Ok(found);
-        }
-        let flight = self.flights.join(&key).await;
-        if let Some(found) = self.values.get(&key) {
-            return Ok(found);
-        }
-        let loaded = load.await;
-        match &loaded {
-            Ok(value) => self.values.insert(key, value.clone()),
-            Err(_) => flight.failed(),
-        }
-        loaded
-    }
-
-    /// Keeps a value, in place of the one that was there.
-    pub fn insert(&self, key: K, value: V) {
-        self.values.insert(key, value);
-    }
-
-    /// Forgets what is there for `key`. A load under way still brings what it read before.
-    pub fn invalidate(&self, key: &K) {
-        self.values.invalidate(key);
-    }
-
-    /// Forgets everything.
-    pub fn clear(&self) {
-        self.values.invalidate_all();
-    }
-}
+pub use local::Cache;
+pub use ring::Ring;
+pub use settings::CacheSettings;
+pub use shared::Shared;
+pub use store::{BadSettings, Store};

@@ -1,5 +1,4 @@
 //! What a stampede meets.
-#![allow(clippy::unwrap_used, missing_docs)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -63,4 +62,33 @@ async fn what_is_invalidated_is_loaded_again() {
     assert_eq!(cache.get(&1), None);
     assert_eq!(cache.get_with(1, async { Ok::<_, ()>(2) }).await, Ok(2));
     assert_eq!(cache.get_with(1, async { Ok::<_, ()>(3) }).await, Ok(2));
+}
+
+#[tokio::test]
+async fn what_was_read_before_a_change_is_not_kept() {
+    let (cache, gate) = (cache(), Arc::new(Semaphore::new(0)));
+    let (old, ()) = tokio::join!(
+        cache.get_with(7, async {
+            gate.acquire().await.unwrap().forget();
+            Ok::<_, ()>(1)
+        }),
+        async {
+            tokio::task::yield_now().await;
+            cache.invalidate(&7);
+            gate.add_permits(1);
+        }
+    );
+    assert_eq!((old, cache.get(&7)), (Ok(1), None));
+    let (old, ()) = tokio::join!(
+        cache.get_with(7, async {
+            gate.acquire().await.unwrap().forget();
+            Ok::<_, ()>(1)
+        }),
+        async {
+            tokio::task::yield_now().await;
+            cache.clear();
+            gate.add_permits(1);
+        }
+    );
+    assert_eq!((old, cache.get(&7)), (Ok(1), None));
 }
