@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_nats::header::IntoHeaderName;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::ContextBuilder;
-use async_nats::header::IntoHeaderName;
 use async_nats::{Client, ConnectOptions, Event, HeaderMap, HeaderValue, ReconnectToServer};
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
@@ -132,10 +132,12 @@ fn once(options: ConnectOptions) -> ConnectOptions {
     let connected = Arc::new(AtomicBool::new(false));
     options.reconnect_to_server_callback(move |servers, _| {
         let again = connected.swap(true, Ordering::AcqRel);
-        let found = servers.into_iter().find(|server| server.addr.port() == 0 && again
-            || server.addr.port() != 0 && !again);
+        let found = servers
+            .into_iter()
+            .find(|server| server.addr.port() == 0 && again || server.addr.port() != 0 && !again);
         std::future::ready(
-            found.map(|server| ReconnectToServer { addr: server.addr, delay: Some(Duration::ZERO) }),
+            found
+                .map(|server| ReconnectToServer { addr: server.addr, delay: Some(Duration::ZERO) }),
         )
     })
 }

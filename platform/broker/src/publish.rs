@@ -34,11 +34,7 @@ impl Link {
     /// # Errors
     /// [`BrokerError`]; then any of them may be kept or not, the link has been given up, and all
     /// should be published again on another one.
-    pub async fn publish(
-        &self,
-        stream: &str,
-        messages: Vec<Outgoing>,
-    ) -> Result<u64, BrokerError> {
+    pub async fn publish(&self, stream: &str, messages: Vec<Outgoing>) -> Result<u64, BrokerError> {
         let mut new = 0;
         let cluster = self.is_cluster();
         let mut rest = messages.into_iter().peekable();
@@ -59,9 +55,8 @@ impl Link {
             if self.is_broken() {
                 return Err(BrokerError::away("the connection is lost"));
             }
-            let message = PublishMessage::build()
-                .header(NATS_MESSAGE_ID, header(&id)?)
-                .payload(payload);
+            let message =
+                PublishMessage::build().header(NATS_MESSAGE_ID, header(&id)?).payload(payload);
             let sent = self.jetstream.send_publish(subject, message).await;
             waiting.push(sent.map_err(reason)?);
         }

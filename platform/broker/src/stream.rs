@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::{self, ErrorCode};
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, pull};
 use async_nats::jetstream::context::CreateStreamErrorKind;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
+use async_nats::jetstream::{self, ErrorCode};
 use bytes::Bytes;
 use futures::StreamExt;
 
@@ -20,7 +20,7 @@ const READ_WITHIN: Duration = Duration::from_secs(10);
 /// How a stream is kept.
 #[derive(Clone, Debug)]
 pub struct StreamSettings {
-    config: Config,
+    config: Box<Config>,
 }
 
 impl StreamSettings {
@@ -36,7 +36,7 @@ impl StreamSettings {
             storage: StorageType::File,
             ..Config::default()
         };
-        Self { config }
+        Self { config: Box::new(config) }
     }
 
     /// The key-value bucket named `name`, in memory, whose values live for `max_age`. Made as the
@@ -56,7 +56,7 @@ impl StreamSettings {
             deny_delete: true,
             ..Config::default()
         };
-        Self { config }
+        Self { config: Box::new(config) }
     }
 }
 
@@ -99,7 +99,7 @@ impl Link {
     /// # Errors
     /// [`BrokerError`].
     pub async fn stream(&self, settings: &StreamSettings) -> Result<Stream, BrokerError> {
-        let config = settings.config.clone();
+        let config = (*settings.config).clone();
         let name = config.name.clone();
         let stream = match self.jetstream.create_stream(config.clone()).await {
             Ok(stream) => stream,

@@ -18,7 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::handler::{Handler, HandlerError};
-use crate::log::{Log, Recorded, Start, Tail};
+use crate::log::{Gap, Log, Mark, Recorded, Start, Tail};
 
 /// How a consumer works.
 #[derive(Clone, Debug)]
@@ -137,9 +137,9 @@ impl Work {
         let mut replay = ticks(self.settings.replay_every);
         let mut save = ticks(SAVE_EVERY);
         let mut prune = ticks(PRUNE_EVERY);
-        let mut stored = self.start(log).await?;
-        let mut passed = stored;
-        let mut tail = log.tail(Start::After(stored));
+        let mut stored = self.position().await?;
+        let mut passed = stored.clone();
+        let mut tail = log.tail(Start::After(stored.clone()));
         loop {
             tokio::select! {
                 biased;
@@ -147,22 +147,44 @@ impl Work {
                 _ = prune.tick() => apply::prune_inbox(&self.db).await?,
                 _ = save.tick() => {}
                 event = tail.next() => {
-                    let batch = self.collect(event, &mut tail, &mut passed);
-                    let handled = self.handle(&mut stored, batch).await?;
+                    let handled = match event {
+                        Ok(event) => {
+                            let batch = self.collect(event, &mut tail, &mut passed);
+                            self.handle(&mut stored, batch).await?
+                        }
+                        Err(gap) => self.bridge(gap, &stored).await?,
+                    };
                     if !handled {
                         stored = self.position().await?;
-                        passed = stored;
-                        tail = log.tail(Start::After(stored));
+                        passed = stored.clone();
+                        tail = log.tail(Start::After(stored.clone()));
                     }
-                    if passed - stored < SAVE_AFTER {
+                    if passed.seq - stored.seq < SAVE_AFTER {
                         continue;
                     }
                 }
             }
-            if passed > stored && self.pass_over(stored, passed).await? {
-                stored = passed;
+            if passed.seq > stored.seq && self.pass_over(&stored, &passed).await? {
+                stored = passed.clone();
             }
         }
+    }
+
+    /// Says loudly what is wrong with the log. False: the stored position is another one now. A log
+    /// that was replaced is read from its beginning, and the inbox knows what was handled.
+    async fn bridge(&self, gap: Gap, stored: &Mark) -> Result<bool, DataError> {
+        let kind = match gap {
+            Gap::Missed { .. } => "missed",
+            Gap::Replaced { .. } => "replaced",
+        };
+        tracing::error!(consumer = &*self.name, %gap, "events may have been lost to a consumer");
+        metrics::counter!("events_gaps_total", "consumer" => self.name.to_string(), "kind" => kind)
+            .increment(1);
+        if matches!(gap, Gap::Missed { .. }) {
+            return Ok(true);
+        }
+        self.pass_over(stored, &Mark::start()).await?;
+        Ok(false)
     }
 
     /// Takes what is at hand, up to a batch; what has no handler is passed over.
@@ -170,12 +192,12 @@ impl Work {
         &self,
         first: Arc<Recorded>,
         tail: &mut Tail,
-        passed: &mut i64,
+        passed: &mut Mark,
     ) -> Vec<Arc<Recorded>> {
         let mut batch = Vec::new();
         let mut next = Some(first);
         while let Some(event) = next {
-            *passed = event.seq;
+            *passed = Mark::of(&event);
             if self.handlers.contains_key(&event.name) {
                 batch.push(event);
             }
@@ -185,34 +207,6 @@ impl Work {
             next = tail.ready();
         }
         batch
-    }
-
-    /// Where to begin; complains when the log cannot give what comes next.
-    async fn start(&self, log: &Log) -> Result<i64, DataError> {
-        let stored = self.position().await?;
-        let head = log.head().await?;
-        if stored > head {
-            tracing::warn!(
-                consumer = &*self.name,
-                stored,
-                head,
-                "the event log is shorter than what was read of it: a new one; reading it anew"
-            );
-            self.pass_over(stored, 0).await?;
-            return self.position().await;
-        }
-        if let Some(first) = log.first().await?
-            && stored > 0
-            && first > stored + 1
-        {
-            tracing::error!(
-                consumer = &*self.name,
-                stored,
-                first,
-                "away for longer than the event log is kept: events were missed"
-            );
-        }
-        Ok(stored)
     }
 }
 

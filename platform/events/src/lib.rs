@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! service's transaction ─ emit ─► outbox ─ relay ─► log ─┬─► Consumer: position, inbox and
-//!      (one database)                    (one database)  │   effect in one transaction
-//!                                                        └─► live: every instance, every event
+//!      (one database)                 (a table, or a    │   effect in one transaction
+//!                                      NATS stream)     └─► live: every instance, every event
 //! ```
 //!
 //! Invariants:
@@ -14,9 +14,11 @@
 //! - A [`Consumer`] applies the effect of an event exactly once to its own database, however
 //!   many instances of it run. What it keeps refusing becomes a [`DeadLetter`].
 //! - A [`Log::live`] stream skips nothing, however slowly it is read.
+//! - A log that is away stops no write and no start: events wait in the outboxes, in order.
 //!
-//! The log keeps events for 7 days ([`LogSettings::keep`]); a service that was away for longer
-//! has missed some, and says so in its log.
+//! The log keeps events for 7 days ([`LogSettings::keep_seconds`]); a consumer that was away for
+//! longer has missed some, and says so (an error in its log, `events_gaps_total`). So does one that
+//! finds another log than the one it has read: it reads that from its beginning.
 
 mod consumer;
 mod dead_letters;
@@ -36,7 +38,7 @@ pub use relay::relay;
 use data::Migration;
 
 /// Outbox, positions, inbox and dead letters: they go into the service's own database.
-pub const MIGRATIONS: &[Migration] = data::migrations!["events_0001"];
+pub const MIGRATIONS: &[Migration] = data::migrations!["events_0001", "events_0002"];
 
 /// Milliseconds since 1970 UTC.
 fn now() -> i64 {

@@ -1,7 +1,8 @@
 //! The relay: moves events from a service's outbox to the log, in order.
 //!
 //! It appends, then deletes. A crash in between, or a second relay on the same outbox, appends
-//! the same ids again, and the log takes each once.
+//! the same ids again, and the log takes each once. While the log is away the events wait where
+//! they are; no more than a batch of them is in memory.
 
 use std::time::Duration;
 
@@ -46,6 +47,7 @@ async fn run(db: Database, log: Log, stopping: CancellationToken) {
                 tracing::warn!(%error, "events wait in the outbox: the relay failed, trying again");
                 tokio::select! {
                     () = stopping.cancelled() => return,
+                    () = log.returned() => pause = FIRST_PAUSE,
                     () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
                 }
                 continue;

@@ -1,9 +1,44 @@
-//! Events end to end: outbox, relay, log, consumers, streams; on both engines.
+//! Events end to end: outbox, relay, log, consumers, streams; with the log in a table of SQLite and of
+//! PostgreSQL, and in a stream of NATS.
 
 #![allow(clippy::unwrap_used)]
 
+/// Makes of one test three: the log in a table of SQLite and of PostgreSQL, and in NATS.
+macro_rules! on_each_log {
+    ($name:ident, $test:expr $(,)?) => {
+        mod $name {
+            use super::*;
+
+            async fn on_table(data: DataSettings) {
+                ($test)(Engines::table(data).await).await
+            }
+
+            async fn on_stream(data: DataSettings) {
+                let nats = engine_or_skip!(Nats::shared().await);
+                ($test)(Engines::stream(data, &nats.url())).await
+            }
+
+            #[test]
+            fn sqlite() {
+                testkit::run_on_sqlite(on_table);
+            }
+
+            #[test]
+            fn postgres() {
+                testkit::run_on_postgres(concat!(module_path!(), "::postgres"), on_table);
+            }
+
+            #[test]
+            fn nats() {
+                testkit::run_on_sqlite(on_stream);
+            }
+        }
+    };
+}
+
 mod consumers;
 mod live;
+mod outages;
 mod outbox;
 mod processes;
 
@@ -13,7 +48,7 @@ use std::time::Duration;
 use data::{DataError, DataSettings, Database, Migration, Sql, Tx, values};
 use serde::{Deserialize, Serialize};
 use tasks::Tasks;
-use testkit::{eventually, sibling};
+use testkit::{Nats, engine_or_skip, eventually, sibling};
 
 use crate::{Consumer, ConsumerSettings, Entry, HandlerError, Log, LogSettings, Recorded};
 
@@ -31,33 +66,58 @@ struct Counted {
     n: i64,
 }
 
+/// Where a test keeps a service's data and the log.
+#[derive(Clone)]
+struct Engines {
+    data: DataSettings,
+    log: LogSettings,
+}
+
+impl Engines {
+    /// The log is a table on the same engine as the data.
+    async fn table(data: DataSettings) -> Self {
+        let log = sibling(&data, "log").await.into();
+        Self { data, log }
+    }
+
+    /// The log is a stream that nobody else has.
+    fn stream(data: DataSettings, broker: &str) -> Self {
+        let stream = format!("test-{}", uuid::Uuid::new_v4());
+        Self { data, log: LogSettings { stream, ..LogSettings::nats(broker) } }
+    }
+
+    fn buffered(mut self, buffer: usize) -> Self {
+        self.log.buffer = buffer;
+        self
+    }
+
+    /// An empty one of the same kind.
+    async fn another_log(&self) -> LogSettings {
+        if self.log.primary.starts_with("nats:") {
+            return Self::stream(self.data.clone(), &self.log.primary).log;
+        }
+        sibling(&self.data, "newlog").await.into()
+    }
+}
+
 /// A service's database and the log beside it.
 struct House {
     db: Database,
     log: Log,
     tasks: Tasks,
-    settings: DataSettings,
-    log_settings: DataSettings,
+    engines: Engines,
 }
 
 impl House {
-    async fn build(settings: DataSettings) -> Self {
-        Self::build_with(settings, LogSettings::default()).await
-    }
-
-    async fn build_with(settings: DataSettings, how: LogSettings) -> Self {
-        let log_settings = sibling(&settings, "log").await;
-        let db = Database::open(&settings, &[crate::MIGRATIONS, SUMS]).await.unwrap();
-        let log = Log::open_with(&log_settings, how).await.unwrap();
-        Self { db, log, tasks: Tasks::new(), settings, log_settings }
+    async fn build(engines: Engines) -> Self {
+        let db = Database::open(&engines.data, &[crate::MIGRATIONS, SUMS]).await.unwrap();
+        let log = Log::open(&engines.log).await.unwrap();
+        Self { db, log, tasks: Tasks::new(), engines }
     }
 
     /// The same databases as another process would have them.
     async fn again(&self) -> Self {
-        let db = Database::open(&self.settings, &[crate::MIGRATIONS, SUMS]).await.unwrap();
-        let log = Log::open(&self.log_settings).await.unwrap();
-        let (settings, log_settings) = (self.settings.clone(), self.log_settings.clone());
-        Self { db, log, tasks: Tasks::new(), settings, log_settings }
+        Self::build(self.engines.clone()).await
     }
 
     fn relay(&self) {

@@ -9,37 +9,37 @@ use futures::FutureExt;
 use super::Work;
 use crate::dead_letters::{self, DeadLetter};
 use crate::handler::HandlerError;
-use crate::log::Recorded;
+use crate::log::{Mark, Recorded};
 
 /// Longer than any log is kept, so that no event outlives the memory of its handling.
 const KEEP_INBOX_MS: i64 = 30 * 24 * 3600 * 1000;
 const PRUNE_BATCH: u64 = 5000;
 
 impl Work {
-    /// The stored position; 0 when this consumer is new here.
-    pub(crate) async fn position(&self) -> Result<i64, DataError> {
+    /// The stored position; the beginning when this consumer is new here.
+    pub(crate) async fn position(&self) -> Result<Mark, DataError> {
         let name = self.name.clone();
-        let sql = "SELECT position FROM events_positions WHERE consumer = $1";
-        let found: Option<(i64,)> = self.db.read().row(sql, values![&*name]).await?;
-        if let Some((position,)) = found {
-            return Ok(position);
+        let sql = "SELECT position, event_id FROM events_positions WHERE consumer = $1";
+        let found: Option<(i64, String)> = self.db.read().row(sql, values![&*name]).await?;
+        if let Some((seq, id)) = found {
+            return Ok(Mark { seq, id: id.into() });
         }
-        let insert = "INSERT INTO events_positions (consumer, position) VALUES ($1, 0) \
-                      ON CONFLICT (consumer) DO NOTHING";
+        let insert = "INSERT INTO events_positions (consumer, position, event_id) \
+                      VALUES ($1, 0, '') ON CONFLICT (consumer) DO NOTHING";
         let made: Result<u64, DataError> = self
             .db
             .write(move |tx: &Tx| Box::pin(async move { tx.run(insert, values![&*name]).await }))
             .await;
         made?;
-        Ok(0)
+        Ok(Mark::start())
     }
 
     /// Moves the position past events that have no handler here. False: another instance has
     /// moved it.
-    pub(super) async fn pass_over(&self, from: i64, to: i64) -> Result<bool, DataError> {
-        let name = self.name.clone();
+    pub(super) async fn pass_over(&self, from: &Mark, to: &Mark) -> Result<bool, DataError> {
+        let (name, from, to) = (self.name.clone(), from.clone(), to.clone());
         self.db
-            .write(move |tx: &Tx| Box::pin(async move { move_on(tx, &name, from, to).await }))
+            .write(move |tx: &Tx| Box::pin(async move { move_on(tx, &name, &from, &to).await }))
             .await
     }
 
@@ -47,15 +47,15 @@ impl Work {
     /// False: another instance has moved it, and nothing was done.
     pub(crate) async fn apply(
         &self,
-        from: i64,
+        from: &Mark,
         events: Vec<Arc<Recorded>>,
     ) -> Result<bool, HandlerError> {
-        let work = self.clone();
+        let (work, from) = (self.clone(), from.clone());
         self.db
             .write(move |tx: &Tx| {
                 Box::pin(async move {
-                    let to = events.last().map_or(from, |event| event.seq);
-                    if !move_on(tx, &work.name, from, to).await? {
+                    let to = events.last().map_or(from.clone(), |event| Mark::of(event));
+                    if !move_on(tx, &work.name, &from, &to).await? {
                         return Ok(false);
                     }
                     for event in &events {
@@ -70,16 +70,16 @@ impl Work {
     /// Gives an event up: it becomes a dead letter and the position moves past it.
     pub(super) async fn give_up(
         &self,
-        from: i64,
+        from: &Mark,
         event: Arc<Recorded>,
         error: String,
         attempts: u32,
     ) -> Result<bool, DataError> {
-        let name = self.name.clone();
+        let (name, from) = (self.name.clone(), from.clone());
         self.db
             .write(move |tx: &Tx| {
                 Box::pin(async move {
-                    if !move_on(tx, &name, from, event.seq).await? {
+                    if !move_on(tx, &name, &from, &Mark::of(&event)).await? {
                         return Ok(false);
                     }
                     dead_letters::bury(tx, &name, &event, &error, i64::from(attempts)).await?;
@@ -146,9 +146,11 @@ impl Work {
 }
 
 /// The compare-and-set that makes one of several instances win.
-async fn move_on(tx: &Tx, consumer: &str, from: i64, to: i64) -> Result<bool, DataError> {
-    let sql = "UPDATE events_positions SET position = $1 WHERE consumer = $2 AND position = $3";
-    Ok(tx.run(sql, values![to, consumer, from]).await? == 1)
+async fn move_on(tx: &Tx, consumer: &str, from: &Mark, to: &Mark) -> Result<bool, DataError> {
+    let sql = "UPDATE events_positions SET position = $1, event_id = $2 \
+               WHERE consumer = $3 AND position = $4 AND event_id = $5";
+    let moved = tx.run(sql, values![to.seq, &*to.id, consumer, from.seq, &*from.id]).await?;
+    Ok(moved == 1)
 }
 
 /// Forgets what was handled long ago.

@@ -9,20 +9,20 @@ use data::DataError;
 use super::Work;
 use crate::dead_letters;
 use crate::handler::HandlerError;
-use crate::log::Recorded;
+use crate::log::{Mark, Recorded};
 
 impl Work {
     /// Handles a batch and moves `stored` along. False: another instance is ahead.
     pub(super) async fn handle(
         &self,
-        stored: &mut i64,
+        stored: &mut Mark,
         batch: Vec<Arc<Recorded>>,
     ) -> Result<bool, DataError> {
-        let Some(to) = batch.last().map(|event| event.seq) else {
+        let Some(to) = batch.last().map(|event| Mark::of(event)) else {
             return Ok(true);
         };
         if batch.len() > 1 {
-            match self.apply(*stored, batch.clone()).await {
+            match self.apply(stored, batch.clone()).await {
                 Ok(true) => {
                     self.count("handled", batch.len());
                     *stored = to;
@@ -34,17 +34,17 @@ impl Work {
             }
         }
         for event in batch {
-            let seq = event.seq;
-            if !self.insist(*stored, event).await? {
+            let to = Mark::of(&event);
+            if !self.insist(stored, event).await? {
                 return Ok(false);
             }
-            *stored = seq;
+            *stored = to;
         }
         Ok(true)
     }
 
     /// Handles one event, however long it takes, or gives it up.
-    async fn insist(&self, from: i64, event: Arc<Recorded>) -> Result<bool, DataError> {
+    async fn insist(&self, from: &Mark, event: Arc<Recorded>) -> Result<bool, DataError> {
         let mut attempts = 0;
         let mut pause = self.settings.first_pause;
         let reason = loop {

@@ -1,5 +1,5 @@
 //! One reader's view of the log: fed by the process' reader loop while it keeps up, and read from
-//! the table when it does not, so that nothing is lost.
+//! the log itself when it does not, so that nothing is lost.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,15 +11,16 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use super::Log;
 use super::entry::Recorded;
 use super::feed::Fed;
+use super::place::{Gap, Mark};
 
 const BATCH: u64 = 512;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Where a tail begins.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Start {
-    /// After this number.
-    After(i64),
+    /// After this place.
+    After(Mark),
     /// With the first event emitted at this time or later.
     Since(i64),
 }
@@ -29,9 +30,9 @@ pub(crate) struct Tail {
     feed: broadcast::Receiver<Fed>,
     /// Set until the first read has found the place.
     since: Option<i64>,
-    /// The number of the last event given out.
-    last: i64,
-    /// Whether the table holds events that the feed does not bring.
+    /// The place of the last event given out.
+    last: Mark,
+    /// Whether the log holds events that the feed does not bring.
     behind: bool,
     reread: VecDeque<Recorded>,
 }
@@ -39,29 +40,36 @@ pub(crate) struct Tail {
 impl Tail {
     pub(super) fn new(log: Log, feed: broadcast::Receiver<Fed>, start: Start) -> Self {
         let (last, since) = match start {
-            Start::After(seq) => (seq, None),
-            Start::Since(at) => (0, Some(at)),
+            Start::After(place) => (place, None),
+            Start::Since(at) => (Mark::start(), Some(at)),
         };
         Self { log, feed, since, last, behind: true, reread: VecDeque::new() }
     }
 
     /// The next event. May be dropped while it waits: nothing is lost.
-    pub(crate) async fn next(&mut self) -> Arc<Recorded> {
+    ///
+    /// # Errors
+    /// [`Gap`], when there is something else to know first; it goes on after that.
+    pub(crate) async fn next(&mut self) -> Result<Arc<Recorded>, Gap> {
         loop {
             if let Some(event) = self.ready() {
-                return event;
+                return Ok(event);
             }
             if self.behind {
-                if let Err(error) = self.catch_up().await {
-                    tracing::warn!(%error, "the event log cannot be read, trying again");
-                    tokio::time::sleep(PAUSE).await;
+                match self.catch_up().await {
+                    Ok(None) => {}
+                    Ok(Some(gap)) => return Err(gap),
+                    Err(error) => {
+                        tracing::debug!(%error, "the event log cannot be read, trying again");
+                        tokio::time::sleep(PAUSE).await;
+                    }
                 }
                 continue;
             }
             match self.feed.recv().await {
                 Ok(fed) => {
                     if let Some(event) = self.admit(fed) {
-                        return event;
+                        return Ok(event);
                     }
                 }
                 Err(RecvError::Lagged(_)) => self.behind = true,
@@ -75,7 +83,7 @@ impl Tail {
     pub(crate) fn ready(&mut self) -> Option<Arc<Recorded>> {
         loop {
             if let Some(event) = self.reread.pop_front() {
-                self.last = event.seq;
+                self.last = Mark::of(&event);
                 return Some(Arc::new(event));
             }
             if self.behind {
@@ -95,29 +103,36 @@ impl Tail {
 
     /// Takes what the feed brought if it is next; sees if something is missing before it.
     fn admit(&mut self, fed: Fed) -> Option<Arc<Recorded>> {
-        if fed.event.seq <= self.last {
+        let Fed::Event { after, event } = fed else {
+            self.behind = true;
+            return None;
+        };
+        if event.seq <= self.last.seq {
             return None;
         }
-        if fed.after > self.last {
+        if after.seq > self.last.seq || (after.seq == self.last.seq && !after.agrees(&self.last)) {
             self.behind = true;
             return None;
         }
-        self.last = fed.event.seq;
-        Some(fed.event)
+        self.last = Mark::of(&event);
+        Some(event)
     }
 
-    async fn catch_up(&mut self) -> Result<(), data::DataError> {
+    async fn catch_up(&mut self) -> Result<Option<Gap>, data::DataError> {
         if let Some(at) = self.since {
             // The head first: what is appended between the two looks is young and must be seen.
-            let head = self.log.head().await?;
+            let head = self.log.head_mark().await?;
             let first = self.log.first_since(at).await?;
-            self.last = first.map_or(head, |seq| seq - 1);
+            self.last = first.map_or(head, |seq| Mark::at(seq - 1));
             self.since = None;
         }
-        let events = self.log.read_after(self.last, BATCH).await?;
-        self.behind = events.len() as u64 == BATCH;
-        self.reread.extend(events);
-        Ok(())
+        let page = self.log.read_on(&self.last, BATCH).await?;
+        self.behind = page.more;
+        self.reread.extend(page.events);
+        if let Some(Gap::Replaced { .. }) = page.gap {
+            self.last = Mark::start();
+        }
+        Ok(page.gap)
     }
 }
 
@@ -128,19 +143,19 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_the_feed_did_not_bring_is_read_from_the_table() {
+    async fn what_the_feed_did_not_bring_is_read_from_the_log() {
         let (settings, _folder) = testkit::temp_sqlite();
         let log = Log::open(&settings).await.unwrap();
         let entries = (0..5).map(|n| Entry::new("n", "k", &n).unwrap());
         log.append(entries.collect()).await.unwrap();
         let events = log.read_after(0, 5).await.unwrap();
         let (feed, receiver) = broadcast::channel(4);
-        let mut tail = Tail::new(log, receiver, Start::After(events[0].seq));
+        let mut tail = Tail::new(log, receiver, Start::After(Mark::of(&events[0])));
         tail.behind = false;
-        let fourth = Fed { after: events[2].seq, event: Arc::new(events[3].clone()) };
+        let fourth = Fed::Event { after: Mark::of(&events[2]), event: Arc::new(events[3].clone()) };
         feed.send(fourth).unwrap();
         for event in &events[1..] {
-            assert_eq!(*tail.next().await, *event);
+            assert_eq!(*tail.next().await.unwrap(), *event);
         }
         assert!(tail.ready().is_none());
     }

@@ -1,9 +1,8 @@
 //! From a transaction into the log: if and only if committed, in order, once.
 
 use super::*;
-use testkit::on_each_engine;
 
-on_each_engine!(a_rolled_back_transaction_tells_nothing, |settings: DataSettings| async move {
+on_each_log!(a_rolled_back_transaction_tells_nothing, |settings: Engines| async move {
     let house = House::build(settings).await;
     let refused: Result<(), DataError> = house
         .db
@@ -22,7 +21,7 @@ on_each_engine!(a_rolled_back_transaction_tells_nothing, |settings: DataSettings
     house.tasks.stop().await;
 });
 
-on_each_engine!(events_reach_the_log_in_order_and_whole, |settings: DataSettings| async move {
+on_each_log!(events_reach_the_log_in_order_and_whole, |settings: Engines| async move {
     let house = House::build(settings).await;
     house.relay();
     for n in 0..50 {
@@ -47,26 +46,23 @@ on_each_engine!(events_reach_the_log_in_order_and_whole, |settings: DataSettings
     assert_eq!(house.waiting().await, 0);
 });
 
-on_each_engine!(
-    a_crash_between_append_and_delete_repeats_nothing,
-    |settings: DataSettings| async move {
-        let house = House::build(settings).await;
-        for n in 0..10 {
-            house.emit(n).await;
-        }
-        // What a relay does before it dies.
-        let (_, entries) = crate::outbox::waiting(&house.db, 5).await.unwrap();
-        assert_eq!(house.log.append(entries.clone()).await.unwrap(), 5);
-        assert_eq!(house.log.append(entries).await.unwrap(), 0);
-        assert_eq!(house.waiting().await, 10);
-        house.relay();
-        eventually("the outbox is empty", || async { house.waiting().await == 0 }).await;
-        assert_eq!(house.logged().await, range(0..10));
-        house.tasks.stop().await;
+on_each_log!(a_crash_between_append_and_delete_repeats_nothing, |settings: Engines| async move {
+    let house = House::build(settings).await;
+    for n in 0..10 {
+        house.emit(n).await;
     }
-);
+    // What a relay does before it dies.
+    let (_, entries) = crate::outbox::waiting(&house.db, 5).await.unwrap();
+    assert_eq!(house.log.append(entries.clone()).await.unwrap(), 5);
+    assert_eq!(house.log.append(entries).await.unwrap(), 0);
+    assert_eq!(house.waiting().await, 10);
+    house.relay();
+    eventually("the outbox is empty", || async { house.waiting().await == 0 }).await;
+    assert_eq!(house.logged().await, range(0..10));
+    house.tasks.stop().await;
+});
 
-on_each_engine!(two_relays_on_one_outbox_repeat_nothing, |settings: DataSettings| async move {
+on_each_log!(two_relays_on_one_outbox_repeat_nothing, |settings: Engines| async move {
     let house = House::build(settings).await;
     let other = house.again().await;
     house.relay();
@@ -92,7 +88,7 @@ on_each_engine!(two_relays_on_one_outbox_repeat_nothing, |settings: DataSettings
     }
 });
 
-on_each_engine!(stopping_moves_what_is_left, |settings: DataSettings| async move {
+on_each_log!(stopping_moves_what_is_left, |settings: Engines| async move {
     let house = House::build(settings).await;
     house.relay();
     for n in 0..20 {
@@ -103,10 +99,10 @@ on_each_engine!(stopping_moves_what_is_left, |settings: DataSettings| async move
     assert_eq!(house.logged().await, range(0..20));
 });
 
-on_each_engine!(
+testkit::on_each_engine!(
     the_log_forgets_what_is_old_and_goes_on_counting,
     |settings: DataSettings| async move {
-        let house = House::build(settings).await;
+        let house = House::build(Engines::table(settings).await).await;
         let mut old: Vec<Entry> = (0..3).map(|n| entry(COUNTED, n)).collect();
         for event in &mut old {
             event.at -= 2 * 3600 * 1000;

@@ -4,9 +4,8 @@ use futures::StreamExt;
 
 use super::*;
 use crate::From;
-use testkit::on_each_engine;
 
-on_each_engine!(what_one_process_appends_another_sees, |settings: DataSettings| async move {
+on_each_log!(what_one_process_appends_another_sees, |settings: Engines| async move {
     let house = House::build(settings).await;
     let other = house.again().await;
     let mut live = other.log.live(From::Seq(0));
@@ -20,7 +19,7 @@ on_each_engine!(what_one_process_appends_another_sees, |settings: DataSettings| 
     }
 });
 
-on_each_engine!(two_processes_append_at_once, |settings: DataSettings| async move {
+on_each_log!(two_processes_append_at_once, |settings: Engines| async move {
     let house = House::build(settings).await;
     let other = house.again().await;
     let (mut here, mut there) = (house.log.live(From::Seq(0)), other.log.live(From::Seq(0)));
@@ -43,7 +42,7 @@ on_each_engine!(two_processes_append_at_once, |settings: DataSettings| async mov
     assert!(seen[0].is_sorted_by(|a, b| a < b));
 });
 
-on_each_engine!(an_emit_travels_from_service_to_service, |settings: DataSettings| async move {
+on_each_log!(an_emit_travels_from_service_to_service, |settings: Engines| async move {
     let house = House::build(settings).await;
     let other = house.again().await;
     house.relay();
