@@ -32,8 +32,8 @@ pub struct Config {
     pub discovery: discovery::Settings,
     /// `[mesh]`
     pub mesh: MeshSettings,
-    /// `[events]`: the database of the event log.
-    pub events: Option<DataSettings>,
+    /// `[events]`: where the event log is.
+    pub events: Option<events::LogSettings>,
     /// `[database.SERVICE]`: the database of a service.
     pub database: BTreeMap<String, DataSettings>,
     /// `[gateway]`
@@ -140,10 +140,11 @@ impl Config {
         own.unwrap_or_else(|| DataSettings::sqlite(self.data.join(format!("{service}.db"))))
     }
 
-    /// The database of the event log: its own setting, or a file in the data folder.
+    /// Where the event log is: its own setting, or a file in the data folder.
     #[must_use]
-    pub fn event_log(&self) -> DataSettings {
-        self.events.clone().unwrap_or_else(|| DataSettings::sqlite(self.data.join("events.db")))
+    pub fn event_log(&self) -> events::LogSettings {
+        let own = self.events.clone();
+        own.unwrap_or_else(|| events::LogSettings::sqlite(self.data.join("events.db")))
     }
 }
 

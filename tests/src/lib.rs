@@ -1,50 +1,58 @@
-//! What the scenarios stand on: a system in any of its shapes, and people who use it.
+//! What the scenarios stand on: a system in any of its shapes, embedded or on engines, and people
+//! who use it.
 //!
-//! Invariant: a scenario never knows which shape it runs against.
+//! Invariant: a scenario never knows which shape it runs against, nor what that stands on.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
 
+pub mod engines;
 pub mod people;
 pub mod system;
 pub mod wait;
 
+pub use engines::Engines;
 pub use people::{Answer, Person};
-pub use system::{Shape, System};
+pub use system::{Shape, Stand, System};
 pub use wait::eventually;
 
-/// Runs one scenario in every shape: `NAME::one_process`, `NAME::split`.
+/// Runs one scenario in every shape on every stand: `NAME::one_process`, `NAME::split`,
+/// `NAME::one_process_on_engines`, `NAME::split_on_engines`.
 #[macro_export]
 macro_rules! in_every_shape {
     ($name:ident, $scenario:expr) => {
         mod $name {
             use super::*;
 
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn one_process() {
-                $crate::system::run(
-                    env!("CARGO_BIN_EXE_system"),
-                    $crate::Shape::OneProcess,
-                    $scenario,
-                )
-                .await;
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn split() {
-                $crate::system::run(env!("CARGO_BIN_EXE_system"), $crate::Shape::Split, $scenario)
-                    .await;
-            }
+            $crate::cell!(one_process, OneProcess, Embedded, $scenario);
+            $crate::cell!(split, Split, Embedded, $scenario);
+            $crate::cell!(one_process_on_engines, OneProcess, Engines, $scenario);
+            $crate::cell!(split_on_engines, Split, Engines, $scenario);
         }
     };
 }
 
-/// Runs one scenario against a split system with replicas: `replicated!(name, ["palettes=2"], …)`.
+/// Runs one scenario against a split system with replicas, on every stand: `replicated!(name,
+/// ["palettes=2"], …)` makes `NAME::embedded` and `NAME::on_engines`.
 #[macro_export]
 macro_rules! replicated {
     ($name:ident, [$($replicas:literal),*], $scenario:expr) => {
+        mod $name {
+            use super::*;
+
+            $crate::cell!(embedded, Replicated(&[$($replicas),*]), Embedded, $scenario);
+            $crate::cell!(on_engines, Replicated(&[$($replicas),*]), Engines, $scenario);
+        }
+    };
+}
+
+/// One scenario in one shape on one stand.
+#[macro_export]
+macro_rules! cell {
+    ($name:ident, $shape:ident $(($replicas:expr))?, $stand:ident, $scenario:expr) => {
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $name() {
-            let shape = $crate::Shape::Replicated(&[$($replicas),*]);
-            $crate::system::run(env!("CARGO_BIN_EXE_system"), shape, $scenario).await;
+            let shape = $crate::Shape::$shape $(($replicas))?;
+            let program = env!("CARGO_BIN_EXE_system");
+            $crate::system::run(program, shape, $crate::Stand::$stand, $scenario).await;
         }
     };
 }

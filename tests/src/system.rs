@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use testkit::free_address;
 
-use crate::Person;
+use crate::{Engines, Person};
 
 /// How the system is laid out.
 #[derive(Clone, Copy, Debug)]
@@ -25,51 +26,85 @@ pub enum Shape {
     Replicated(&'static [&'static str]),
 }
 
+/// What a system stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stand {
+    /// What is built in: files in its folder.
+    Embedded,
+    /// The servers of [`Engines`].
+    Engines,
+}
+
 /// How long a system may take until it can serve, on a busy machine.
 const START: Duration = Duration::from_secs(60);
 /// How long a system may take to end after SIGTERM.
 const END: Duration = Duration::from_secs(40);
 
-/// A running system.
-pub struct System {
-    /// Where clients connect: `http://127.0.0.1:4711`.
-    pub url: String,
+/// How a system is started.
+struct Launch {
     program: String,
     shape: Shape,
     listen: SocketAddr,
     discovery: SocketAddr,
     folder: TempDir,
+    settings: Option<PathBuf>,
+}
+
+/// A running system.
+pub struct System {
+    /// Where clients connect: `http://127.0.0.1:4711`.
+    pub url: String,
+    launch: Launch,
     root: Child,
 }
 
-/// Starts a system, runs `scenario` against it, and sees that it ends well.
+/// Starts a system, runs `scenario` against it, and sees that it ends well. Skipped, loudly, where
+/// it is to stand on engines that are not there.
 ///
 /// # Panics
 /// If the scenario does, or the system does not drain with exit code 0.
-pub async fn run(program: &str, shape: Shape, scenario: impl AsyncFnOnce(&mut System)) {
-    let mut system = System::start(program, shape);
+pub async fn run(
+    program: &str,
+    shape: Shape,
+    stand: Stand,
+    scenario: impl AsyncFnOnce(&mut System),
+) {
+    let settings = match stand {
+        Stand::Embedded => None,
+        Stand::Engines => match Engines::shared().await {
+            Some(engines) => Some(engines.settings(&new_name()).await),
+            None => return,
+        },
+    };
+    let mut system = System::start(program, shape, settings.as_deref());
     scenario(&mut system).await;
     let status = system.stop();
     assert!(status.success(), "the system ended with {status}");
 }
 
 impl System {
-    /// Starts a system and waits until it says that it can serve.
+    /// Starts a system with these settings, as TOML, and waits until it says that it can serve.
     ///
     /// # Panics
     /// If it does not.
     #[must_use]
-    pub fn start(program: &str, shape: Shape) -> Self {
+    pub fn start(program: &str, shape: Shape, settings: Option<&str>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let (listen, discovery) = (free_address(), free_address());
-        let (root, url) = launch(program, shape, folder.path(), listen, discovery);
-        Self { url, program: program.to_owned(), shape, listen, discovery, folder, root }
+        let settings = settings.map(|settings| {
+            let file = folder.path().join("atelier.toml");
+            std::fs::write(&file, settings).expect("written");
+            file
+        });
+        let (program, listen, discovery) = (program.to_owned(), free_address(), free_address());
+        let launch = Launch { program, shape, listen, discovery, folder, settings };
+        let (root, url) = launch.run();
+        Self { url, launch, root }
     }
 
-    /// The data folder.
+    /// The program beside the running system, on the same settings and folder.
     #[must_use]
-    pub fn data(&self) -> &Path {
-        self.folder.path()
+    pub fn command(&self) -> Command {
+        self.launch.command()
     }
 
     /// Somebody new at this system, not signed in.
@@ -97,13 +132,14 @@ impl System {
         self.root.wait().expect("waited");
         // A killed process lets go of its address a moment later.
         let since = Instant::now();
-        while [self.listen, self.discovery].iter().any(|at| TcpListener::bind(at).is_err()) {
+        while [self.launch.listen, self.launch.discovery]
+            .iter()
+            .any(|at| TcpListener::bind(at).is_err())
+        {
             assert!(since.elapsed() < END, "a killed process holds its address");
             std::thread::yield_now();
         }
-        let (root, url) =
-            launch(&self.program, self.shape, self.folder.path(), self.listen, self.discovery);
-        (self.root, self.url) = (root, url);
+        (self.root, self.url) = self.launch.run();
     }
 
     /// Sends a signal to every process that runs `service`; to the one process if it runs all.
@@ -129,7 +165,7 @@ impl System {
     /// The processes that run `service`: children of the supervisor, by their command line.
     #[must_use]
     pub fn pids(&self, service: &str) -> Vec<Pid> {
-        if matches!(self.shape, Shape::OneProcess) {
+        if matches!(self.launch.shape, Shape::OneProcess) {
             return vec![Pid::from_child(&self.root)];
         }
         let parent = format!("\0--parent\0{}\0", self.root.id());
@@ -184,52 +220,43 @@ fn arguments(shape: Shape) -> Vec<&'static str> {
     }
 }
 
-fn launch(
-    program: &str,
-    shape: Shape,
-    folder: &Path,
-    listen: SocketAddr,
-    discovery: SocketAddr,
-) -> (Child, String) {
-    let mut root = Command::new(program)
-        .args(arguments(shape))
-        .args(["--listen", &listen.to_string()])
-        .args(["--log-format", "json"])
-        .arg("--data")
-        .arg(folder.join("data"))
-        .env("ATELIER__DISCOVERY__LISTEN", discovery.to_string())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the system starts");
-    let out = BufReader::new(root.stdout.take().expect("its output"));
-    let (told, line) = mpsc::channel();
-    std::thread::spawn(move || {
-        for line in out.lines().map_while(Result::ok) {
-            drop(told.send(line));
+impl Launch {
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .arg("--data")
+            .arg(self.folder.path().join("data"))
+            .env("ATELIER__DISCOVERY__LISTEN", self.discovery.to_string());
+        if let Some(settings) = &self.settings {
+            command.arg("--config").arg(settings);
         }
-    });
-    let line = line.recv_timeout(START).expect("the system says that it is ready");
-    let (_, url) = line.rsplit_once(" at ").expect("its address");
-    (root, url.to_owned())
+        command
+    }
+
+    fn run(&self) -> (Child, String) {
+        let mut root = self
+            .command()
+            .args(["--listen", &self.listen.to_string(), "--log-format", "json"])
+            .args(arguments(self.shape))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the system starts");
+        let out = BufReader::new(root.stdout.take().expect("its output"));
+        let (told, line) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                drop(told.send(line));
+            }
+        });
+        let line = line.recv_timeout(START).expect("the system says that it is ready");
+        let (_, url) = line.rsplit_once(" at ").expect("its address");
+        (root, url.to_owned())
+    }
 }
 
-/// Ports that the kernel gives to nobody by itself, so that a system that is started again finds its
-/// own still free.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
-
-/// An address that nobody listens on, nor will but whoever asked.
-///
-/// # Panics
-/// If every port is taken.
-#[must_use]
-pub fn free_address() -> SocketAddr {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    // Processes that test at the same time begin at different places.
-    let begin = std::process::id().wrapping_mul(97);
-    (0..PORTS.len())
-        .map(|_| begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)))
-        .map(|number| PORTS.start + (number % PORTS.len() as u32) as u16)
-        .find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()?.local_addr().ok())
-        .expect("a free port")
+/// A name that no other system of this machine has at the moment.
+fn new_name() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    format!("s{}n{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::json;
-use system_tests::system::free_address;
 use system_tests::{Shape, System, in_every_shape};
+use testkit::free_address;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_system");
 
@@ -86,9 +86,9 @@ fn the_settings_are_shown_without_secrets() {
 }
 
 in_every_shape!(an_account_is_made_beside_a_running_system, async |system: &mut System| {
-    let mut command = Command::new(PROGRAM)
-        .args(["admin", "create-user", "keeper", "--staff", "--data"])
-        .arg(system.data().join("data"))
+    let mut command = system
+        .command()
+        .args(["admin", "create-user", "keeper", "--staff"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -126,7 +126,7 @@ fn what_was_written_is_there_after_a_restart() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     for shape in [Shape::OneProcess, Shape::Split] {
         runtime.block_on(async {
-            let mut system = System::start(PROGRAM, shape);
+            let mut system = System::start(PROGRAM, shape, None);
             let ada = system.member("ada").await;
             let id = ada.palette("#777777", "kept").await;
             ada.like(&id).await.expect(200);

@@ -77,10 +77,11 @@ fn mask_value(value: &mut toml::Value, secret: bool) {
         toml::Value::Table(inner) => mask(inner),
         toml::Value::Array(items) => items.iter_mut().for_each(|item| mask_value(item, secret)),
         toml::Value::String(text) if secret && !text.is_empty() => *text = MASK.into(),
-        toml::Value::String(text) => {
-            if let Some(masked) = without_password(text) {
-                *text = masked;
-            }
+        // Brokers stand in one text, each with a password of its own.
+        toml::Value::String(text) if text.contains("://") => {
+            let shown: Vec<String> =
+                text.split(',').map(|url| without_password(url).unwrap_or(url.into())).collect();
+            *text = shown.join(",");
         }
         _ => {}
     }
@@ -112,11 +113,13 @@ mod tests {
     #[test]
     fn secrets_are_masked() {
         let shown = shown(
-            "[mesh]\nsecret = 'hush'\n[database.palettes]\nprimary = 'postgres://a:hush@h/d'",
+            "[mesh]\nsecret = 'hush'\n[database.palettes]\nprimary = 'postgres://a:hush@h/d'\n\
+             [events]\nprimary = 'nats://a:hush@h,nats://b:hush@i'",
             None,
         );
         assert!(!shown.contains("hush"), "{shown}");
         assert!(shown.contains("postgres://a:********@h/d"), "{shown}");
+        assert!(shown.contains("nats://a:********@h,nats://b:********@i"), "{shown}");
     }
 
     #[test]
