@@ -20,8 +20,10 @@ use moka::sync::Cache;
 use telemetry::Context;
 
 use crate::clock::Clock;
+use crate::model::slots::Slot;
 use crate::model::{Item, ItemState};
-use crate::store::Store;
+use crate::shards::Shards;
+use crate::store::Viewed;
 
 /// So many items are remembered, those last asked for.
 const KNOWN_ITEMS: u64 = 100_000;
@@ -64,7 +66,7 @@ impl Known {
 
 /// The counts that one process knows.
 pub(crate) struct Counts {
-    store: Store,
+    shards: Shards,
     clock: Clock,
     known: Cache<Item, Known>,
     waiting: [Mutex<HashMap<Item, i64>>; SHARDS],
@@ -74,10 +76,10 @@ pub(crate) struct Counts {
 impl Counts {
     /// Knows nothing yet.
     #[must_use]
-    pub(crate) fn new(store: Store, clock: Clock) -> Self {
+    pub(crate) fn new(shards: Shards, clock: Clock) -> Self {
         let known = Cache::builder().max_capacity(KNOWN_ITEMS).time_to_live(KNOWN_FOR).build();
         let (waiting, hasher) = (Default::default(), RandomState::new());
-        Self { store, clock, known, waiting, hasher }
+        Self { shards, clock, known, waiting, hasher }
     }
 
     /// The counts of items of one kind, in the order asked for; none for an id without an item.
@@ -120,7 +122,7 @@ impl Counts {
     ) -> Result<(), DataError> {
         let missing = ids.iter().zip(&*found).filter(|(_, known)| known.is_none());
         let missing: Vec<i64> = missing.map(|(id, _)| *id).collect();
-        let loaded = self.store.read(&self.store.db().read(), kind, &missing).await?;
+        let loaded = self.shards.read(kind, &missing).await?;
         for (id, known) in ids.iter().zip(found) {
             // What is not there is not remembered: it may be registered the next moment.
             if let (None, Some(state)) = (&known, loaded.get(id)) {
@@ -135,13 +137,14 @@ impl Counts {
         self.learn(item, here(state));
     }
 
-    /// Takes note of what an instance tells of an item, if it is one of those remembered.
-    pub(crate) fn heard(&self, event: &PopularityChanged) {
+    /// Takes note of what an instance tells of an item, if it is one of those remembered. False if
+    /// something newer is known: a shard that an item has left may be late with what it tells.
+    pub(crate) fn heard(&self, event: &PopularityChanged) -> bool {
         let item = Item { kind: event.kind, id: event.item_id.get() };
-        if let Some(Known::Here(tally)) = self.known.get(&item) {
-            let (likes, views, version) = (event.likes, event.views, event.version);
-            self.learn(item, Known::Here(Arc::new(Tally { likes, views, version, ..*tally })));
-        }
+        let Some(Known::Here(tally)) = self.known.get(&item) else { return true };
+        let (likes, views, version) = (event.likes, event.views, event.version);
+        self.learn(item, Known::Here(Arc::new(Tally { likes, views, version, ..*tally })));
+        version >= tally.version
     }
 
     /// Takes note that an item is withdrawn.
@@ -193,9 +196,37 @@ impl Counts {
         }
         // In order, neighbours in one transaction are neighbours in the trees.
         views.sort_unstable();
+        let mut by_shard: BTreeMap<usize, Vec<(Item, i64)>> = BTreeMap::new();
+        let mut failed = None;
+        for (item, count) in views {
+            match self.shards.holder(Slot::of(item)) {
+                Ok(shard) => by_shard.entry(shard.number).or_default().push((item, count)),
+                Err(error) => {
+                    self.view(item, count);
+                    failed = Some(error);
+                }
+            }
+        }
+        let writes = by_shard.iter().map(|(shard, views)| self.flush_to(*shard, views));
+        for outcome in futures::future::join_all(writes).await {
+            if let Err(error) = outcome {
+                failed = Some(error);
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn flush_to(&self, shard: usize, views: &[(Item, i64)]) -> Result<(), DataError> {
         for (written, batch) in views.chunks(FLUSH).enumerate() {
-            match self.write(batch.to_vec()).await {
-                Ok(changed) => changed.iter().for_each(|(item, state)| self.changed(*item, state)),
+            match self.write(shard, batch.to_vec()).await {
+                Ok(viewed) => {
+                    viewed.items.iter().for_each(|(item, state)| self.changed(*item, state));
+                    if !viewed.elsewhere.is_empty() {
+                        // With the next flush, to where they are then.
+                        viewed.elsewhere.iter().for_each(|(item, views)| self.view(*item, *views));
+                        self.shards.look_again().await;
+                    }
+                }
                 Err(error) => {
                     let rest = &views[written * FLUSH..];
                     rest.iter().for_each(|(item, views)| self.view(*item, *views));
@@ -206,13 +237,10 @@ impl Counts {
         Ok(())
     }
 
-    async fn write(&self, views: Vec<(Item, i64)>) -> Result<BTreeMap<Item, ItemState>, DataError> {
-        let (store, now) = (self.store.clone(), self.clock.now());
-        let write = self
-            .store
-            .db()
-            .write(move |tx| Box::pin(async move { store.add_views(tx, &views, now).await }));
-        write.await
+    async fn write(&self, shard: usize, views: Vec<(Item, i64)>) -> Result<Viewed, DataError> {
+        let (store, now) = (self.shards.all()[shard].store()?.clone(), self.clock.now());
+        let db = store.db().clone();
+        db.write(move |tx| Box::pin(async move { store.add_views(tx, views, now).await })).await
     }
 }
 

@@ -41,7 +41,9 @@ pub(crate) async fn emit_changed(
     ::events::emit_all(tx, PopularityChanged::NAME, items.iter().map(event)).await
 }
 
-/// Withdraws palettes that were deleted, should the palettes' own call have got lost.
+/// Withdraws palettes that were deleted, should the palettes' own call have got lost. Each shard
+/// listens for itself and takes note of all of them, its own or not: so none is missed while its
+/// slot moves.
 pub(crate) fn consume(store: Store, clock: Clock, log: Log, tasks: &Tasks) {
     let db = store.db().clone();
     Consumer::new("popularity", db, log)
@@ -50,7 +52,7 @@ pub(crate) fn consume(store: Store, clock: Clock, log: Log, tasks: &Tasks) {
             Box::pin(async move {
                 let deleted: PaletteDeleted = event.decode()?;
                 let item = Item { kind: Kind::Palette, id: deleted.palette_id.get() };
-                Ok(store.withdraw(tx, item, clock.now()).await?)
+                Ok(store.bury(tx, item, clock.now()).await?)
             })
         })
         .spawn(tasks);
@@ -114,9 +116,9 @@ impl Follower {
     }
 
     async fn changed(&self, event: PopularityChanged) {
-        self.counts.heard(&event);
+        let is_news = self.counts.heard(&event);
         self.rankings.changed();
-        if event.kind == Kind::Palette {
+        if is_news && event.kind == Kind::Palette {
             self.feed.changed(event).await;
         }
     }

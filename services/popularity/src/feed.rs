@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 use crate::hydrate::PopularPalette;
 use crate::model::heading;
 use crate::settings::Settings;
-use crate::store::Store;
+use crate::shards::Shards;
 
 /// Changes of so many palettes wait; then the log is read no further until they are sent.
 const MOST_WAITING: usize = 65_536;
@@ -70,7 +70,7 @@ enum Message {
 
 impl Feed {
     /// Starts feeding; at the end the sockets are told to connect again.
-    pub(crate) fn start(store: Store, settings: &Settings, tasks: &Tasks) -> Self {
+    pub(crate) fn start(shards: Shards, settings: &Settings, tasks: &Tasks) -> Self {
         let hub = Hub::new(fanout::Settings {
             name: "popularity",
             max_sockets: settings.max_sockets,
@@ -81,13 +81,13 @@ impl Feed {
         let feed = Self { hub, waiting: Arc::default() };
         let (this, every, stopping) = (feed.clone(), settings.coalesce(), tasks.stopping());
         tasks.spawn_loop("popularity feed", move || {
-            let (this, store, stopping) = (this.clone(), store.clone(), stopping.clone());
+            let (this, shards, stopping) = (this.clone(), shards.clone(), stopping.clone());
             // From the primary: the ranks belong to changes that a replica may not have yet.
             let context = Context { fresh: true, ..Context::background() };
             context.scope(async move {
                 tokio::select! {
                     () = stopping.cancelled() => this.hub.drain().await,
-                    () = this.send_all(&store, every) => {}
+                    () = this.send_all(&shards, every) => {}
                 }
             })
         });
@@ -122,13 +122,13 @@ impl Feed {
         }
     }
 
-    async fn send_all(&self, store: &Store, every: Duration) {
+    async fn send_all(&self, shards: &Shards, every: Duration) {
         loop {
             self.waiting.more.notified().await;
             let changes = std::mem::take(&mut *self.waiting.changes());
             self.waiting.room.notify_waiters();
             let changes: Vec<PopularityChanged> = changes.into_values().collect();
-            let ranks = ranks(store, &changes).await.unwrap_or_else(|error| {
+            let ranks = ranks(shards, &changes).await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "popularity is sent without ranks");
                 Vec::new()
             });
@@ -176,17 +176,17 @@ impl Waiting {
 
 /// The rank of each palette by likes of all time; none below the ten thousandth.
 async fn ranks(
-    store: &Store,
+    shards: &Shards,
     changes: &[PopularityChanged],
 ) -> Result<Vec<Option<u64>>, DataError> {
     if changes.len() > ONE_BY_ONE {
-        let depth = store.depth(Kind::Palette).await?;
+        let depth = shards.depth(Kind::Palette).await?;
         let rank = |change: &PopularityChanged| depth.rank(change.likes, change.item_id.get());
         return Ok(changes.iter().map(rank).collect());
     }
     let mut ranks = Vec::with_capacity(changes.len());
     for change in changes {
-        ranks.push(store.rank(Kind::Palette, change.likes, change.item_id.get()).await?);
+        ranks.push(shards.rank(Kind::Palette, change.likes, change.item_id.get()).await?);
     }
     Ok(ranks)
 }

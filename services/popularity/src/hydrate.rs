@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use contracts::Kind;
 use contracts::events::PaletteSnapshot;
 use contracts::ids::{ItemId, PaletteId, UserId};
-use contracts::palettes::palettes_client::PalettesClient;
-use contracts::palettes::{GetManyRequest, Palette};
+use contracts::palettes::{GetManyRequest, Palette, PalettesStub};
 use mesh::{Channel, Mesh};
 use rest::{Problem, Timestamp};
 use serde::Serialize;
@@ -88,14 +87,14 @@ pub(crate) struct PopularItem {
 /// The services that know more of the items.
 #[derive(Clone)]
 pub(crate) struct Hydrators {
-    palettes: PalettesClient<Channel>,
+    palettes: PalettesStub<Channel>,
 }
 
 impl Hydrators {
     /// Asks the services that `mesh` knows.
     #[must_use]
     pub(crate) fn new(mesh: &Mesh) -> Self {
-        Self { palettes: PalettesClient::new(mesh.channel("palettes")) }
+        Self { palettes: PalettesStub::new(mesh.channel("palettes")) }
     }
 
     /// The entries of a list of one kind, in its order; what no longer exists is left out.
@@ -123,7 +122,7 @@ impl Hydrators {
         }
         let palette_ids = items.iter().map(|shown| shown.id).collect();
         let request = mesh::idempotent(Request::new(GetManyRequest { palette_ids }));
-        let reply = self.palettes.clone().get_many(request).await?;
+        let reply = self.palettes.get_many(request).await?;
         let palettes = reply.into_inner().palettes;
         let mut palettes: HashMap<i64, Palette> =
             palettes.into_iter().map(|palette| (palette.palette_id, palette)).collect();

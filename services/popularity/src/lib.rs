@@ -19,11 +19,14 @@ mod feed;
 mod forget;
 mod hydrate;
 mod model;
+mod move_slot;
+mod operator;
 mod rank;
 mod recommend;
 mod rest;
 mod rpc;
 mod settings;
+mod shards;
 mod store;
 mod vote;
 mod workers;
@@ -32,8 +35,8 @@ use std::sync::Arc;
 
 use ::events::Log;
 use axum::Router;
-use contracts::erasure::erasure_server::ErasureServer;
-use contracts::popularity::popularity_server::PopularityServer;
+use contracts::erasure::erasure_server::{Erasure, ErasureServer};
+use contracts::popularity::popularity_server::{Popularity, PopularityServer};
 use data::{Database, Migration};
 use mesh::Mesh;
 use tasks::Tasks;
@@ -46,18 +49,22 @@ use feed::Feed;
 use hydrate::Hydrators;
 use rank::Rankings;
 use recommend::Recommendations;
-use store::Store;
+use shards::Shards;
 use vote::Votes;
 
-pub use settings::{BuildError, Settings};
+pub use model::slots::{BadSlots, SLOTS, Slot, SlotSet};
+pub use move_slot::{MoveError, Moved};
+pub use operator::{Operator, ShardSlots, ShardStatus};
+pub use settings::{BuildError, Settings, ShardSettings};
 
 /// Everything this service keeps in its database.
-pub const MIGRATIONS: &[&[Migration]] = &[data::migrations!["0001_init"], ::events::MIGRATIONS];
+pub const MIGRATIONS: &[&[Migration]] =
+    &[data::migrations!["0001_init", "0002_slots"], ::events::MIGRATIONS];
 
 /// What the handlers share; cheap to clone.
 #[derive(Clone)]
 struct Service {
-    store: Store,
+    shards: Shards,
     clock: Clock,
     counts: Arc<Counts>,
     votes: Arc<Votes>,
@@ -85,7 +92,6 @@ pub async fn build(
 ///
 /// # Errors
 /// When the settings cannot be used.
-#[allow(clippy::unused_async)] // as every service is built
 pub async fn build_with_clock(
     db: Database,
     log: Log,
@@ -95,31 +101,39 @@ pub async fn build_with_clock(
     clock: Clock,
 ) -> Result<Router, BuildError> {
     settings.check()?;
-    let store = Store::new(db.clone());
-    let counts = Arc::new(Counts::new(store.clone(), clock.clone()));
-    let rankings = Arc::new(Rankings::new(store.clone(), clock.clone()));
-    let votes =
-        Votes::new(&store, clock.clone(), settings.batches(), counts.clone(), rankings.clone());
-    let feed = Feed::start(store.clone(), &settings, tasks);
+    let shards = Shards::new(db, &settings).await?;
+    let counts = Arc::new(Counts::new(shards.clone(), clock.clone()));
+    let rankings = Arc::new(Rankings::new(shards.clone(), clock.clone()));
+    let (batches, learns) = (settings.batches(), (counts.clone(), rankings.clone()));
+    let votes = Votes::new(shards.clone(), clock.clone(), batches, learns.0, learns.1);
+    let feed = Feed::start(shards.clone(), &settings, tasks);
     let service = Service {
-        recommendations: Arc::new(Recommendations::new(store.clone(), rankings.clone())),
+        recommendations: Arc::new(Recommendations::new(shards.clone(), rankings.clone())),
         hydrators: Hydrators::new(&mesh),
         votes: Arc::new(votes),
-        store,
+        shards,
         clock,
         counts,
         rankings,
         feed,
     };
-    ::events::relay(db, log.clone(), tasks);
-    events::consume(service.store.clone(), service.clock.clone(), log.clone(), tasks);
+    let (told, clock, for_shards) = (log.clone(), service.clock.clone(), tasks.clone());
+    service.shards.as_they_open(tasks, move |store| {
+        ::events::relay(store.db().clone(), told.clone(), &for_shards);
+        events::consume(store.clone(), clock.clone(), told.clone(), &for_shards);
+    });
+    let changed = service.rankings.clone();
+    service.shards.keep_looking(tasks, move || changed.changed());
     let follower = events::Follower {
         counts: service.counts.clone(),
         rankings: service.rankings.clone(),
         feed: service.feed.clone(),
     };
     follower.follow(log, tasks);
-    workers::start(&service, settings.flush_views_every(), tasks);
+    let (flush_every, after) = (settings.flush_views_every(), settings.take_over_moves_after());
+    workers::start(&service, flush_every, after, tasks);
+    mesh.offer::<dyn Popularity>("popularity", Arc::new(service.clone()));
+    mesh.offer::<dyn Erasure>("popularity", Arc::new(service.clone()));
     let grpc = Routes::from(Router::new())
         .add_service(PopularityServer::new(service.clone()))
         .add_service(ErasureServer::new(service.clone()));

@@ -7,6 +7,7 @@ pub(crate) mod ballot;
 pub(crate) mod decay;
 pub(crate) mod ranking;
 pub(crate) mod similarity;
+pub(crate) mod slots;
 
 use contracts::Kind;
 

@@ -21,7 +21,8 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::model::ranking::{By, Cursor, Ranked, Window};
-use crate::store::{Question, Store};
+use crate::shards::Shards;
+use crate::store::Question;
 
 use epochs::Epochs;
 pub(crate) use epochs::TICK;
@@ -60,17 +61,17 @@ type Key = (Kind, Option<String>, Window, By, Option<(u64, u64, i64, i64)>, u64,
 
 /// The rankings of one process.
 pub(crate) struct Rankings {
-    store: Store,
+    shards: Shards,
     clock: Clock,
     pages: Cache<Key, Arc<Page>>,
     epochs: Epochs,
 }
 
 impl Rankings {
-    /// Ranks what is in `store`.
+    /// Ranks what is in `shards`.
     #[must_use]
-    pub(crate) fn new(store: Store, clock: Clock) -> Self {
-        Self { store, clock, pages: Cache::new("rankings", RANKINGS, KEPT), epochs: Epochs::new() }
+    pub(crate) fn new(shards: Shards, clock: Clock) -> Self {
+        Self { shards, clock, pages: Cache::new("rankings", RANKINGS, KEPT), epochs: Epochs::new() }
     }
 
     /// Takes note that something changed, after its commit.
@@ -105,8 +106,9 @@ impl Rankings {
         let began = Instant::now();
         let Asked { kind, heading, window, by, after, limit } = asked;
         let as_of = after.map_or_else(|| self.clock.now(), |cursor| cursor.as_of);
-        let question = Question { kind, heading, window, by, after, limit, as_of };
-        let items = self.store.ranking(&question).await?;
+        let sift = false;
+        let question = Question { kind, heading, window, by, after, limit, as_of, sift };
+        let items = self.shards.ranking(&question).await?;
         if window != Window::All {
             self.epochs.window_took(began.elapsed());
         }

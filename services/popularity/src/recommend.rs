@@ -12,7 +12,8 @@ use telemetry::Context;
 use crate::model::ranking::{By, Window};
 use crate::model::similarity;
 use crate::rank::{Asked, Rankings};
-use crate::store::{Candidate, Store};
+use crate::shards::Shards;
+use crate::store::Candidate;
 
 /// Nobody is recommended more, however many pages they turn.
 const MOST: usize = 200;
@@ -23,16 +24,16 @@ const PEOPLE: u64 = 10_000;
 
 /// The recommendations of one process.
 pub(crate) struct Recommendations {
-    store: Store,
+    shards: Shards,
     rankings: Arc<Rankings>,
     lists: Cache<(Kind, i64), Arc<Vec<Candidate>>>,
 }
 
 impl Recommendations {
-    /// Recommends what is in `store`; `rankings` know what trends.
+    /// Recommends what is in `shards`; `rankings` know what trends.
     #[must_use]
-    pub(crate) fn new(store: Store, rankings: Arc<Rankings>) -> Self {
-        Self { store, rankings, lists: Cache::new("recommendations", PEOPLE, KEPT) }
+    pub(crate) fn new(shards: Shards, rankings: Arc<Rankings>) -> Self {
+        Self { shards, rankings, lists: Cache::new("recommendations", PEOPLE, KEPT) }
     }
 
     /// What is recommended to a user, the best first: nothing they own or like.
@@ -59,15 +60,15 @@ impl Recommendations {
     }
 
     async fn similar(&self, kind: Kind, user: i64) -> Result<Vec<Candidate>, DataError> {
-        let seeds = self.store.seeds(kind, user).await?;
+        let seeds = self.shards.seeds(kind, user).await?;
         let people = similarity::neighbours(&seeds);
-        let histories = self.store.histories(kind, &people).await?;
+        let histories = self.shards.histories(kind, &people).await?;
         let mut overlaps: HashMap<i64, Vec<similarity::Overlap>> =
             similarity::candidates(&seeds, &histories).into_iter().collect();
         if overlaps.is_empty() {
             return Ok(Vec::new());
         }
-        let candidates = self.store.candidates(kind, user, overlaps.keys().copied()).await?;
+        let candidates = self.shards.candidates(kind, user, overlaps.keys().copied()).await?;
         let score = |candidate: Candidate| {
             let overlaps = overlaps.remove(&candidate.id).unwrap_or_default();
             (similarity::score(&seeds, &overlaps, candidate.likes), candidate)
@@ -82,7 +83,7 @@ impl Recommendations {
         let asked = Asked { kind, heading: None, window, by, after: None, limit: TRENDING };
         let page = self.rankings.page(asked).await?;
         let ids = page.items.iter().map(|ranked| ranked.id);
-        let free = self.store.candidates(kind, user, ids).await?;
+        let free = self.shards.candidates(kind, user, ids).await?;
         let mut free: HashMap<i64, Candidate> = free.into_iter().map(|c| (c.id, c)).collect();
         Ok(page.items.iter().filter_map(|ranked| free.remove(&ranked.id)).collect())
     }

@@ -18,6 +18,7 @@ use tonic::{Request, Response, Status};
 use crate::Service;
 use crate::counts::{Tally, Viewer};
 use crate::model::Item;
+use crate::shards::Shard;
 
 /// So many items are counted at once.
 const MOST: usize = 100;
@@ -33,15 +34,20 @@ impl Popularity for Service {
         if category.as_ref().is_some_and(|category| category.contains('\0')) {
             return Err(Status::invalid_argument("a category must not contain NUL"));
         }
-        let store = self.store.clone();
-        let state: Result<_, DataError> = self
-            .store
-            .db()
-            .write(move |tx| {
-                Box::pin(async move { store.register(tx, item, owner, category, created_at).await })
-            })
-            .await;
-        let state = state.map_err(Problem::from)?;
+        let register = |shard: &Shard| {
+            let (store, category) = (shard.store().cloned(), category.clone());
+            async move {
+                let store = store?;
+                let db = store.db().clone();
+                let write = db.write::<_, DataError, _>(move |tx| {
+                    Box::pin(
+                        async move { store.register(tx, item, owner, category, created_at).await },
+                    )
+                });
+                write.await
+            }
+        };
+        let state = self.shards.at_home(item, register).await.map_err(Problem::from)?;
         // None: it was withdrawn meanwhile, and stays so.
         if let Some(state) = state {
             self.counts.changed(item, &state);

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use data::GroupCommitSettings;
+use data::{DataSettings, GroupCommitSettings};
 use serde::{Deserialize, Serialize};
+
+use crate::model::slots::{BadSlots, Slot, SlotSet};
 
 /// The `[popularity]` section.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +23,23 @@ pub struct Settings {
     pub coalesce_ms: u64,
     /// So many sockets one process holds at most.
     pub max_sockets: usize,
+    /// A slot whose move shows no sign of life for so long is moved on by another process, in
+    /// milliseconds.
+    pub take_over_moves_after_ms: u64,
+    /// More databases to spread the items over. The service's own database is shard 0, these are
+    /// 1, 2 and so on; a place in this list is for ever.
+    pub shards: Vec<ShardSettings>,
+}
+
+/// `[[popularity.shards]]`: one more database.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ShardSettings {
+    /// The slots that begin here in a new system, as `0-84,200`; what no shard is given begins on
+    /// shard 0. In a system that has items already, slots are where they are until they are moved.
+    pub slots: String,
+    /// Where it is.
+    pub database: DataSettings,
 }
 
 impl Default for Settings {
@@ -32,6 +51,8 @@ impl Default for Settings {
             flush_views_ms: 1_000,
             coalesce_ms: 100,
             max_sockets: 100_000,
+            take_over_moves_after_ms: 15_000,
+            shards: Vec::new(),
         }
     }
 }
@@ -51,6 +72,15 @@ pub enum BuildError {
         /// The most it may be.
         most: u64,
     },
+    /// Slots that cannot be read.
+    #[error("popularity.shards: {0}")]
+    Slots(#[from] BadSlots),
+    /// A slot that is given to two shards.
+    #[error("popularity.shards: slot {0} is given to two of them")]
+    TwoShards(Slot),
+    /// The database cannot be used.
+    #[error("{0}")]
+    Database(#[from] data::DataError),
 }
 
 impl Settings {
@@ -66,7 +96,25 @@ impl Settings {
         within("batch_linger_micros", self.batch_linger_micros, 0, 1_000_000)?;
         within("likes_waiting", self.likes_waiting as u64, 1, 1_000_000)?;
         within("flush_views_ms", self.flush_views_ms, 1, 5_000)?;
-        within("coalesce_ms", self.coalesce_ms, 1, 10_000)
+        within("coalesce_ms", self.coalesce_ms, 1, 10_000)?;
+        within("take_over_moves_after_ms", self.take_over_moves_after_ms, 100, 3_600_000)?;
+        within("shards", self.shards.len() as u64, 0, 255)?;
+        self.placement().map(drop)
+    }
+
+    /// The slots that begin on each of `shards`.
+    pub(crate) fn placement(&self) -> Result<Vec<SlotSet>, BuildError> {
+        let slots = |shard: &ShardSettings| shard.slots.parse();
+        let slots = self.shards.iter().map(slots).collect::<Result<Vec<SlotSet>, BadSlots>>()?;
+        let twice = |slot: &Slot| slots.iter().filter(|set| set.contains(*slot)).count() > 1;
+        match Slot::all().find(twice) {
+            Some(slot) => Err(BuildError::TwoShards(slot)),
+            None => Ok(slots),
+        }
+    }
+
+    pub(crate) fn take_over_moves_after(&self) -> Duration {
+        Duration::from_millis(self.take_over_moves_after_ms)
     }
 
     pub(crate) fn batches(&self) -> GroupCommitSettings {
@@ -96,5 +144,18 @@ mod tests {
         let settings = Settings { flush_views_ms: 60_000, ..Settings::default() };
         let error = settings.check().unwrap_err();
         assert_eq!(error.to_string(), "popularity.flush_views_ms is 60000; it goes from 1 to 5000");
+    }
+
+    #[test]
+    fn a_slot_begins_on_one_shard() {
+        let with = |slots: &[&str]| {
+            let shard =
+                |slots: &&str| ShardSettings { slots: (*slots).into(), ..Default::default() };
+            Settings { shards: slots.iter().map(shard).collect(), ..Settings::default() }.check()
+        };
+        assert_eq!(with(&["0-84", "85-169,200", ""]), Ok(()));
+        let error = with(&["0-84", "84"]).unwrap_err().to_string();
+        assert_eq!(error, "popularity.shards: slot 84 is given to two of them");
+        assert!(with(&["0-300"]).unwrap_err().to_string().contains("0-300"));
     }
 }

@@ -1,4 +1,4 @@
-//! The tables of popularity and every query on them.
+//! The tables of popularity in one of its databases, and every query on them.
 //!
 //! A batch travels as one JSON parameter, so that each statement's text is always the same (it is
 //! prepared once) and there are as many statements for a thousand votes as for one.
@@ -7,15 +7,20 @@
 //! - who changes an item's likes, views or trend holds the lock of its row (on SQLite, of the
 //!   database), and takes several in the order of (kind, id);
 //! - `items.likes` equals the number of its rows in `likes`, in every committed state;
-//! - a row of `withdrawn` means that the item is not in `items` and never will be again.
+//! - a row of `withdrawn` means that the item is not in `items` and never will be again;
+//! - who changes rows of an item has looked in the same transaction whether its slot is here, and
+//!   notes what changed while the slot is being copied (store/slots.rs).
 
+pub(crate) mod copy;
 mod items;
 mod neighbours;
 mod rankings;
+pub(crate) mod slots;
 mod votes;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use contracts::Kind;
 use data::{DataError, Database, Engine};
 use serde::Serialize;
@@ -23,15 +28,18 @@ use serde::Serialize;
 use crate::model::decay::Trend;
 use crate::model::{Item, ItemState};
 
-pub(crate) use neighbours::Candidate;
-pub(crate) use rankings::Question;
-pub(crate) use votes::Cast;
+pub(crate) use neighbours::{Candidate, Liked};
+pub(crate) use rankings::{DEEPEST, Depth, Question};
+pub(crate) use slots::{Changed, Elsewhere, Standings};
+pub(crate) use votes::{Cast, Viewed};
 
 /// The tables; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Store {
     db: Database,
     texts: Arc<Texts>,
+    /// What was last seen of the slots here.
+    known: Arc<ArcSwap<Standings>>,
 }
 
 /// The statements that take a batch, in the words of the engine.
@@ -40,6 +48,8 @@ struct Texts {
     votes: votes::Texts,
     neighbours: neighbours::Texts,
     rankings: rankings::Texts,
+    slots: slots::Texts,
+    copy: copy::Texts,
 }
 
 impl Store {
@@ -52,8 +62,10 @@ impl Store {
             votes: votes::Texts::new(dialect),
             neighbours: neighbours::Texts::new(dialect),
             rankings: rankings::Texts::new(dialect),
+            slots: slots::Texts::new(dialect),
+            copy: copy::Texts::new(dialect),
         });
-        Self { db, texts }
+        Self { db, texts, known: Arc::new(ArcSwap::from_pointee(Standings::unborn())) }
     }
 
     /// The database itself.
@@ -114,6 +126,15 @@ fn json<T: Serialize>(rows: impl IntoIterator<Item = T>) -> Result<String, DataE
 /// A JSON text that `{{array:X}}` wrote.
 fn parsed<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, DataError> {
     serde_json::from_str(text).map_err(DataError::other)
+}
+
+/// Whether the rows of a table called `t` are the ones to show: not copies that are arriving or have
+/// been left behind.
+fn shown_here() -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM slots s WHERE s.slot = {} AND s.state <= 3)",
+        crate::model::slots::SLOT_SQL
+    )
 }
 
 /// The columns of an [`ItemState`], in the order of [`ItemRow`].

@@ -1,6 +1,8 @@
-//! Background loops: views to disk, epochs of rankings, what has to be forgotten.
+//! Background loops: views to disk, epochs of rankings, what has to be forgotten, moves whose mover
+//! died.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use data::DataError;
@@ -9,15 +11,24 @@ use telemetry::Context;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::model::{HOUR_MS, RETENTION_HOURS};
+use crate::move_slot::Stalled;
+use crate::store::Store;
 use crate::{Service, rank};
 
 /// What was left behind by a process that died is found within this time.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
+/// How often moves are looked at for a sign of life.
+const LOOK_FOR_STALLED: Duration = Duration::from_secs(1);
 /// For so long after a user was erased, likes of theirs that were under way are looked for.
 const ERASED_FOR_MS: i64 = 24 * HOUR_MS;
 
 /// Starts the loops; each ends when `tasks` stop.
-pub(crate) fn start(service: &Service, flush_every: Duration, tasks: &Tasks) {
+pub(crate) fn start(
+    service: &Service,
+    flush_every: Duration,
+    take_over_after: Duration,
+    tasks: &Tasks,
+) {
     let flusher = service.clone();
     every(tasks, "popularity views", flush_every, move || {
         let service = flusher.clone();
@@ -27,6 +38,11 @@ pub(crate) fn start(service: &Service, flush_every: Duration, tasks: &Tasks) {
     every(tasks, "popularity tidy", TIDY_EVERY, move || {
         let service = tidier.clone();
         async move { service.tidy().await }
+    });
+    let stalled = Arc::new(Stalled::new(service.shards.clone(), take_over_after));
+    every(tasks, "popularity moves", LOOK_FOR_STALLED, move || {
+        let stalled = stalled.clone();
+        async move { stalled.go_on().await }
     });
     let rankings = service.rankings.clone();
     every(tasks, "popularity epochs", rank::TICK, move || {
@@ -71,29 +87,42 @@ where
 }
 
 impl Service {
-    /// Finishes what was begun, and forgets what is old.
+    /// Finishes what was begun, and forgets what is old. A shard that is away waits its turn.
     pub(crate) async fn tidy(&self) -> Result<(), DataError> {
-        let now = self.clock.now();
-        for item in self.store.unswept().await? {
-            self.sweep_item(item).await?;
+        let mut failed = None;
+        for shard in self.shards.all() {
+            let tidied = match shard.store() {
+                Ok(store) => self.tidy_shard(store).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = tidied {
+                failed = Some(error);
+            }
         }
-        for user in self.store.erased_since(now - ERASED_FOR_MS).await? {
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn tidy_shard(&self, store: &Store) -> Result<(), DataError> {
+        let now = self.clock.now();
+        for item in store.unswept().await? {
+            self.sweep_item(store, item).await?;
+        }
+        for user in store.erased_since(now - ERASED_FOR_MS).await? {
             self.erase_user(user).await?;
         }
         let mut more = true;
         while more {
-            let store = self.store.clone();
-            let pruned: Result<bool, DataError> = self
-                .store
+            let writer = store.clone();
+            let pruned: Result<bool, DataError> = store
                 .db()
-                .write(move |tx| Box::pin(async move { store.prune_activity(tx, now).await }))
+                .write(move |tx| Box::pin(async move { writer.prune_activity(tx, now).await }))
                 .await;
             more = pruned?;
         }
-        let (store, before) = (self.store.clone(), now - RETENTION_HOURS * HOUR_MS);
-        self.store
+        let (writer, before) = (store.clone(), now - RETENTION_HOURS * HOUR_MS);
+        store
             .db()
-            .write(move |tx| Box::pin(async move { store.prune_withdrawn(tx, before).await }))
+            .write(move |tx| Box::pin(async move { writer.prune_withdrawn(tx, before).await }))
             .await
     }
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use contracts::Kind;
 use data::{DataError, Reader, Sql, Tx, values};
 
-use super::{Dialect, ITEM_COLUMNS, ItemRow, Store, item, item_state, json};
+use super::ItemRow;
+use super::slots::written_here;
+use super::{Changed, Dialect, Elsewhere, ITEM_COLUMNS, Store, item, item_state, json};
 use crate::model::decay::Trend;
 use crate::model::{Item, ItemState, RETENTION_HOURS, heading, hour_of};
 
@@ -32,8 +34,9 @@ impl Texts {
                 ITEM_COLUMNS.replace("i.", "")
             ),
             read: dialect.text(&format!(
-                "SELECT {ITEM_COLUMNS} FROM {{{{rows:2}}}} CROSS JOIN items i
-                 WHERE i.kind = $1 AND i.item_id = CAST(r.value->>0 AS BIGINT)"
+                "SELECT (SELECT epoch FROM shard) AS shard_epoch, {ITEM_COLUMNS}
+                 FROM {{{{rows:2}}}} LEFT JOIN items i
+                     ON i.kind = $1 AND i.item_id = CAST(r.value->>0 AS BIGINT)"
             )),
             sweep_activity: dialect.text(
                 "DELETE FROM activity WHERE kind = $1 AND item_id = $2 AND hour IN (
@@ -42,6 +45,19 @@ impl Texts {
         }
     }
 }
+
+/// The epoch of the slots, and a row of `items` if there is one.
+type ReadRow = (
+    Option<i64>,
+    Option<i32>,
+    Option<i64>,
+    Option<i64>,
+    Option<String>,
+    Option<i64>,
+    Option<i64>,
+    Option<f64>,
+    Option<i64>,
+);
 
 impl Store {
     /// Makes an item known, or gives it another owner or category. Answers it as it is then; none
@@ -53,17 +69,38 @@ impl Store {
         owner: i64,
         category: Option<String>,
         created_at: i64,
-    ) -> Result<Option<ItemState>, DataError> {
+    ) -> Result<Result<Option<ItemState>, Elsewhere>, DataError> {
+        let standings = self.hold(tx).await?;
+        if let Err(elsewhere) = written_here(&standings, item) {
+            return Ok(Err(elsewhere));
+        }
         let none = Trend::NONE.stored();
         let heading = category.as_deref().map(heading);
         let (kind, id) = (item.kind.number(), item.id);
         let values = values![kind, id, owner, category, heading, created_at, none];
         let row: Option<ItemRow> = tx.row(&self.texts.items.register, values).await?;
-        row.map(|row| Ok(item_state(row)?.1)).transpose()
+        self.note(tx, &standings, [Changed::Item(item)].into_iter()).await?;
+        row.map(|row| Ok(item_state(row)?.1)).transpose().map(Ok)
     }
 
-    /// Forgets an item; its likes go with [`Store::sweep`]. Repeating it changes nothing.
-    pub(crate) async fn withdraw(&self, tx: &Tx, item: Item, now: i64) -> Result<(), DataError> {
+    /// Forgets an item where it is. Its likes go with [`Store::sweep`]; repeating it changes nothing.
+    pub(crate) async fn withdraw(
+        &self,
+        tx: &Tx,
+        item: Item,
+        now: i64,
+    ) -> Result<Result<(), Elsewhere>, DataError> {
+        let standings = self.hold(tx).await?;
+        if let Err(elsewhere) = written_here(&standings, item) {
+            return Ok(Err(elsewhere));
+        }
+        self.bury(tx, item, now).await?;
+        self.note(tx, &standings, [Changed::Item(item)].into_iter()).await.map(Ok)
+    }
+
+    /// Forgets an item, be it here or not: where it is on its way to, it must be known as well that
+    /// it never comes back.
+    pub(crate) async fn bury(&self, tx: &Tx, item: Item, now: i64) -> Result<(), DataError> {
         let (kind, id) = (item.kind.number(), item.id);
         let sql = "DELETE FROM items WHERE kind = $1 AND item_id = $2";
         tx.run(sql, values![kind, id]).await?;
@@ -123,16 +160,22 @@ impl Store {
         Ok(rows.into_iter().map(|(user,)| user).collect())
     }
 
-    /// Reads items of one kind; those that do not exist are missing.
+    /// Reads items of one kind; those that do not exist are missing. Answers also the epoch of the
+    /// slots here at that moment, so that the reader can tell whether they were the ones to read.
     pub(crate) async fn read(
         &self,
         from: &Reader,
         kind: Kind,
         ids: &[i64],
-    ) -> Result<BTreeMap<i64, ItemState>, DataError> {
+    ) -> Result<(i64, BTreeMap<i64, ItemState>), DataError> {
         let values = values![kind.number(), json(ids.iter().map(|id| [id]))?];
-        let rows: Vec<ItemRow> = from.rows(&self.texts.items.read, values).await?;
+        let rows: Vec<ReadRow> = from.rows(&self.texts.items.read, values).await?;
+        let epoch = rows.first().and_then(|row| row.0).unwrap_or_default();
+        let found = rows.into_iter().filter_map(|row| {
+            let (_, kind, id, owner, category, likes, views, trend, version) = row;
+            Some((kind?, id?, owner?, category, likes?, views?, trend?, version?))
+        });
         let by_id = |row| item_state(row).map(|(item, state)| (item.id, state));
-        rows.into_iter().map(by_id).collect()
+        Ok((epoch, found.map(by_id).collect::<Result<_, _>>()?))
     }
 }

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use contracts::Kind;
 use data::{DataError, Sql, values};
 
-use super::{Dialect, Store, json, parsed};
-use crate::model::similarity::{FANS, HISTORY, SEEDS, Seed};
+use super::{Dialect, Store, json, parsed, shown_here};
+use crate::model::similarity::{FANS, HISTORY, SEEDS};
 
 /// Something that could be recommended: the person neither owns nor likes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +21,22 @@ pub(crate) struct Candidate {
     pub views: i64,
 }
 
+/// Something that a person likes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Liked {
+    /// Since when.
+    pub at: i64,
+    /// Which item.
+    pub id: i64,
+    /// Likes in all.
+    pub likes: i64,
+}
+
+/// Some of those who like an item: for each.
+pub(crate) type Fans = HashMap<i64, Vec<i64>>;
+
 pub(super) struct Texts {
+    liked: String,
     fans: String,
     histories: String,
     candidates: String,
@@ -30,6 +45,13 @@ pub(super) struct Texts {
 impl Texts {
     pub(super) fn new(dialect: Dialect) -> Self {
         Self {
+            liked: format!(
+                "SELECT t.at, t.item_id, i.likes FROM likes t
+                 JOIN items i ON i.kind = t.kind AND i.item_id = t.item_id
+                 WHERE t.user_id = $1 AND t.kind = $2 AND {}
+                 ORDER BY t.at DESC, t.item_id DESC LIMIT $3",
+                shown_here()
+            ),
             // The fans whose ids follow the person's, and from the beginning if these are few:
             // everybody sees another part of a large crowd, and always the same one.
             fans: dialect.text(
@@ -46,8 +68,8 @@ impl Texts {
             ),
             histories: dialect.text(
                 "SELECT t.user_id,
-                     (SELECT {{array:h.item_id}} FROM (
-                          SELECT l.item_id FROM likes l
+                     (SELECT {{pairs:h.at, h.item_id}} FROM (
+                          SELECT l.at, l.item_id FROM likes l
                           WHERE l.user_id = t.user_id AND l.kind = $1
                           ORDER BY l.at DESC LIMIT $2) AS h)
                  FROM (SELECT CAST(r.value->>0 AS BIGINT) AS user_id FROM {{rows:3}}) AS t",
@@ -64,42 +86,35 @@ impl Texts {
 }
 
 impl Store {
-    /// The latest likes of a user, and some of those who like the same.
-    pub(crate) async fn seeds(&self, kind: Kind, user: i64) -> Result<Vec<Seed>, DataError> {
-        let sql = "SELECT l.item_id, i.likes FROM likes l
-                   JOIN items i ON i.kind = l.kind AND i.item_id = l.item_id
-                   WHERE l.user_id = $1 AND l.kind = $2
-                   ORDER BY l.at DESC, l.item_id DESC LIMIT $3";
-        let from = self.db.read();
+    /// The latest likes of a user here, the latest first.
+    pub(crate) async fn liked(&self, kind: Kind, user: i64) -> Result<Vec<Liked>, DataError> {
         let values = values![user, kind.number(), count(SEEDS)];
-        let liked: Vec<(i64, i64)> = from.rows(sql, values).await?;
-        if liked.is_empty() {
-            return Ok(Vec::new());
-        }
-        let ids = json(liked.iter().map(|(id, _)| [id]))?;
+        let rows: Vec<(i64, i64, i64)> =
+            self.db.read().rows(&self.texts.neighbours.liked, values).await?;
+        Ok(rows.into_iter().map(|(at, id, likes)| Liked { at, id, likes }).collect())
+    }
+
+    /// Some of those who like each of these items, without the user.
+    pub(crate) async fn fans(&self, kind: Kind, user: i64, ids: &[i64]) -> Result<Fans, DataError> {
+        let ids = json(ids.iter().map(|id| [id]))?;
         let values = values![kind.number(), user, count(FANS), ids];
         let rows: Vec<(i64, String, String)> =
-            from.rows(&self.texts.neighbours.fans, values).await?;
-        let mut fans = HashMap::with_capacity(rows.len());
-        for (id, after, before) in rows {
+            self.db.read().rows(&self.texts.neighbours.fans, values).await?;
+        let fans = |(id, after, before): (i64, String, String)| {
             let mut some: Vec<i64> = parsed(&after)?;
             some.extend(parsed::<Vec<i64>>(&before)?);
             some.truncate(FANS);
-            fans.insert(id, some);
-        }
-        let seed = |(id, likes)| Seed { id, likes, fans: fans.remove(&id).unwrap_or_default() };
-        Ok(liked.into_iter().map(seed).collect())
+            Ok((id, some))
+        };
+        rows.into_iter().map(fans).collect()
     }
 
-    /// The latest likes of each of these users.
+    /// The latest likes of each of these users here: since when, and which item.
     pub(crate) async fn histories(
         &self,
         kind: Kind,
         users: &[i64],
-    ) -> Result<HashMap<i64, Vec<i64>>, DataError> {
-        if users.is_empty() {
-            return Ok(HashMap::new());
-        }
+    ) -> Result<HashMap<i64, Vec<(i64, i64)>>, DataError> {
         let ids = json(users.iter().map(|user| [user]))?;
         let values = values![kind.number(), count(HISTORY), ids];
         let rows: Vec<(i64, String)> =

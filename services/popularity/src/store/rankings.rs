@@ -3,7 +3,7 @@
 use contracts::Kind;
 use data::{DataError, Sql, Value, values};
 
-use super::{Dialect, Store, json, parsed};
+use super::{Dialect, Store, json, parsed, shown_here};
 use crate::model::decay::{LIKE, VIEW, weight_of_hour};
 use crate::model::hour_of;
 use crate::model::ranking::{By, Cursor, Ranked, Window};
@@ -31,6 +31,8 @@ pub(crate) struct Question {
     pub limit: u64,
     /// As of when, in milliseconds since 1970 UTC.
     pub as_of: i64,
+    /// Whether rows have to be looked at one by one for whether they are to be shown here.
+    pub sift: bool,
 }
 
 /// The likes and ids of the top [`DEEPEST`], from the top.
@@ -38,6 +40,16 @@ pub(crate) struct Question {
 pub(crate) struct Depth(Vec<(i64, i64)>);
 
 impl Depth {
+    /// The top of what several shards have, each item once.
+    #[must_use]
+    pub(crate) fn merged(mut places: Vec<(i64, i64)>) -> Self {
+        // Neither engine promises the order in which an aggregate sees its rows.
+        places.sort_unstable_by_key(|place| std::cmp::Reverse(*place));
+        places.dedup_by_key(|place| place.1);
+        places.truncate(DEEPEST.unsigned_abs() as usize);
+        Self(places)
+    }
+
     /// The rank that an item with so many likes has; none below the depth.
     #[must_use]
     pub(crate) fn rank(&self, likes: i64, id: i64) -> Option<u64> {
@@ -48,17 +60,37 @@ impl Depth {
 
 pub(super) struct Texts {
     depth: String,
+    depth_sifted: String,
+    rank: String,
+    rank_sifted: String,
     weights: String,
+    /// ` AND …`: a row of `t` is to be shown here.
+    sift: String,
 }
 
 impl Texts {
     pub(super) fn new(dialect: Dialect) -> Self {
+        let sift = format!(" AND {}", shown_here());
+        let depth = |sift: &str| {
+            dialect.text(&format!(
+                "SELECT {{{{pairs:d.likes, d.item_id}}}} FROM (
+                     SELECT t.likes, t.item_id FROM items t WHERE t.kind = $1{sift}
+                     ORDER BY t.likes DESC, t.item_id DESC LIMIT $2) AS d"
+            ))
+        };
+        let rank = |sift: &str| {
+            format!(
+                "SELECT COUNT(*) FROM (
+                     SELECT 1 AS one FROM items t
+                     WHERE t.kind = $1 AND (t.likes, t.item_id) > ($2, $3){sift} LIMIT $4) AS above"
+            )
+        };
         Self {
-            depth: dialect.text(
-                "SELECT {{pairs:t.likes, t.item_id}} FROM (
-                     SELECT likes, item_id FROM items WHERE kind = $1
-                     ORDER BY likes DESC, item_id DESC LIMIT $2) AS t",
-            ),
+            depth: depth(""),
+            depth_sifted: depth(&sift),
+            rank: rank(""),
+            rank_sifted: rank(&sift),
+            sift,
             weights: dialect.text(
                 "SELECT CAST(r.value->>0 AS BIGINT) AS hour,
                         CAST(r.value->>1 AS DOUBLE PRECISION) AS weight FROM {{rows:4}}",
@@ -71,7 +103,7 @@ impl Store {
     /// A page of a ranking, from the top or below a place.
     pub(crate) async fn ranking(&self, question: &Question) -> Result<Vec<Ranked>, DataError> {
         let (sql, values) = match question.window.first_hour(question.as_of) {
-            None => all_time(question),
+            None => self.all_time(question),
             Some(first) => self.windowed(question, first)?,
         };
         let rows: Vec<(i64, f64, Option<String>, i64, i64)> =
@@ -103,85 +135,87 @@ impl Store {
             }
         };
         let mut sql = format!(
-            "SELECT i.item_id, CAST(t.score AS DOUBLE PRECISION) AS by_score, i.category, i.likes, i.views
+            "SELECT t.item_id, CAST(u.score AS DOUBLE PRECISION) AS by_score, t.category, t.likes, t.views
              FROM (SELECT a.item_id, CAST({sum} AS BIGINT) AS score FROM activity a {weights}
-                   WHERE a.kind = $1 AND a.hour BETWEEN $2 AND $3 GROUP BY a.item_id) AS t
-             JOIN items i ON i.kind = $1 AND i.item_id = t.item_id WHERE t.score > 0"
+                   WHERE a.kind = $1 AND a.hour BETWEEN $2 AND $3 GROUP BY a.item_id) AS u
+             JOIN items t ON t.kind = $1 AND t.item_id = u.item_id WHERE u.score > 0"
         );
         let mut next = |value: Value| {
             values.push(value);
             values.len()
         };
         if let Some(heading) = &asked.heading {
-            sql += &format!(" AND i.heading = ${}", next(heading.clone().into()));
+            sql += &format!(" AND t.heading = ${}", next(heading.clone().into()));
+        }
+        if asked.sift {
+            sql += &self.texts.rankings.sift;
         }
         if let Some(after) = asked.after {
             let (score, id) = (next(whole(after.score).into()), next(after.id.into()));
-            sql += &format!(" AND (t.score, i.item_id) < (${score}, ${id})");
+            sql += &format!(" AND (u.score, t.item_id) < (${score}, ${id})");
         }
-        sql += &format!(" ORDER BY t.score DESC, i.item_id DESC LIMIT ${}", next(limit(asked)));
+        sql += &format!(" ORDER BY u.score DESC, t.item_id DESC LIMIT ${}", next(limit(asked)));
         Ok((sql, values))
     }
 
-    /// The rank of an item with so many likes among all of its kind; none below [`DEEPEST`].
-    pub(crate) async fn rank(
+    /// Along an index.
+    fn all_time(&self, asked: &Question) -> (String, Vec<Value>) {
+        let column = match asked.by {
+            By::Likes => "likes",
+            By::Views => "views",
+            By::Trending => "trend",
+        };
+        let mut values = values![asked.kind.number()];
+        let mut next = |value: Value| {
+            values.push(value);
+            values.len()
+        };
+        let mut sql = format!(
+            "SELECT t.item_id, CAST(t.{column} AS DOUBLE PRECISION) AS by_score,
+                    t.category, t.likes, t.views
+             FROM items t WHERE t.kind = $1"
+        );
+        if let Some(heading) = &asked.heading {
+            sql += &format!(" AND t.heading = ${}", next(heading.clone().into()));
+        }
+        if asked.sift {
+            sql += &self.texts.rankings.sift;
+        }
+        if let Some(after) = asked.after {
+            let score = match asked.by {
+                By::Trending => after.score.into(),
+                By::Likes | By::Views => whole(after.score).into(),
+            };
+            let (score, id) = (next(score), next(after.id.into()));
+            sql += &format!(" AND (t.{column}, t.item_id) < (${score}, ${id})");
+        }
+        sql += &format!(" ORDER BY t.{column} DESC, t.item_id DESC LIMIT ${}", next(limit(asked)));
+        (sql, values)
+    }
+
+    /// How many of a kind stand above an item with so many likes, up to [`DEEPEST`].
+    pub(crate) async fn above(
         &self,
         kind: Kind,
         likes: i64,
         id: i64,
-    ) -> Result<Option<u64>, DataError> {
-        let sql = "SELECT COUNT(*) FROM (
-                       SELECT 1 AS one FROM items WHERE kind = $1 AND (likes, item_id) > ($2, $3)
-                       LIMIT $4) AS above";
+        sift: bool,
+    ) -> Result<i64, DataError> {
+        let texts = &self.texts.rankings;
+        let sql = if sift { &texts.rank_sifted } else { &texts.rank };
         let values = values![kind.number(), likes, id, DEEPEST];
         let above: Option<(i64,)> = self.db.read().row(sql, values).await?;
-        Ok(above
-            .map(|(above,)| above)
-            .filter(|above| *above < DEEPEST)
-            .map(|a| a.unsigned_abs() + 1))
+        Ok(above.map_or(0, |(above,)| above))
     }
 
-    /// The ranks of the top [`DEEPEST`] at once.
-    pub(crate) async fn depth(&self, kind: Kind) -> Result<Depth, DataError> {
+    /// The likes and ids of the top [`DEEPEST`] here, in any order.
+    pub(crate) async fn top(&self, kind: Kind, sift: bool) -> Result<Vec<(i64, i64)>, DataError> {
+        let texts = &self.texts.rankings;
+        let sql = if sift { &texts.depth_sifted } else { &texts.depth };
         let values = values![kind.number(), DEEPEST];
-        let text: Option<(String,)> =
-            self.db.read().row(&self.texts.rankings.depth, values).await?;
-        let mut places: Vec<(i64, i64)> = parsed(text.as_ref().map_or("[]", |(text,)| text))?;
-        // Neither engine promises the order in which an aggregate sees its rows.
-        places.sort_unstable_by_key(|place| std::cmp::Reverse(*place));
-        Ok(Depth(places))
+        let text: Option<(String,)> = self.db.read().row(sql, values).await?;
+        parsed(text.as_ref().map_or("[]", |(text,)| text))
     }
-}
-
-fn all_time(asked: &Question) -> (String, Vec<Value>) {
-    let column = match asked.by {
-        By::Likes => "likes",
-        By::Views => "views",
-        By::Trending => "trend",
-    };
-    let mut values = values![asked.kind.number()];
-    let mut next = |value: Value| {
-        values.push(value);
-        values.len()
-    };
-    let mut sql = format!(
-        "SELECT i.item_id, CAST(i.{column} AS DOUBLE PRECISION) AS by_score,
-                i.category, i.likes, i.views
-         FROM items i WHERE i.kind = $1"
-    );
-    if let Some(heading) = &asked.heading {
-        sql += &format!(" AND i.heading = ${}", next(heading.clone().into()));
-    }
-    if let Some(after) = asked.after {
-        let score = match asked.by {
-            By::Trending => after.score.into(),
-            By::Likes | By::Views => whole(after.score).into(),
-        };
-        let (score, id) = (next(score), next(after.id.into()));
-        sql += &format!(" AND (i.{column}, i.item_id) < (${score}, ${id})");
-    }
-    sql += &format!(" ORDER BY i.{column} DESC, i.item_id DESC LIMIT ${}", next(limit(asked)));
-    (sql, values)
 }
 
 fn limit(asked: &Question) -> Value {

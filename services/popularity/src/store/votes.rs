@@ -1,22 +1,33 @@
-//! Votes and views: the statements of a batch, five of them whatever its size.
+//! Votes and views: the statements of a batch, six of them whatever its size.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use contracts::Kind;
 use data::{DataError, Sql, Tx, values};
 
-use super::{Dialect, ITEM_COLUMNS, ItemRow, Store, item, item_state, json};
+use super::slots::written_here;
+use super::{Changed, Dialect, ITEM_COLUMNS, ItemRow, Standings, Store, item, item_state, json};
+use super::{Elsewhere, shown_here};
 use crate::events;
 use crate::model::ballot::{self, Before, Changes, Verdict, Vote};
 use crate::model::{HOUR_MS, Item, ItemState};
 
-/// What became of a vote.
+/// What became of a vote that was cast where its item is.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Cast {
     /// What the voter is told.
     pub verdict: Verdict,
     /// The item after the batch; none if there is no such item.
     pub item: Option<ItemState>,
+}
+
+/// What became of views.
+#[derive(Debug, Default)]
+pub(crate) struct Viewed {
+    /// The items as they are now.
+    pub items: BTreeMap<Item, ItemState>,
+    /// Views of items that are on another shard; nothing became of these.
+    pub elsewhere: Vec<(Item, i64)>,
 }
 
 pub(super) struct Texts {
@@ -87,12 +98,23 @@ impl Texts {
                  SET likes = activity.likes + excluded.likes,
                      views = activity.views + excluded.views",
             ),
-            likes_of_user: "SELECT l.kind, l.item_id FROM likes l
-                 JOIN items i ON i.kind = l.kind AND i.item_id = l.item_id
-                 WHERE l.user_id = $1 ORDER BY l.kind, l.at LIMIT $2"
-                .to_owned(),
+            likes_of_user: format!(
+                "SELECT t.kind, t.item_id FROM likes t
+                 JOIN items i ON i.kind = t.kind AND i.item_id = t.item_id
+                 WHERE t.user_id = $1 AND {} ORDER BY t.kind, t.at LIMIT $2",
+                shown_here()
+            ),
         }
     }
+}
+
+/// The rows that a batch changes.
+fn changed(changes: &Changes) -> impl Iterator<Item = Changed> + '_ {
+    let given = changes.given.iter().map(|(item, user, _)| Changed::Like(*item, *user));
+    let taken = changes.taken.iter().map(|(item, user)| Changed::Like(*item, *user));
+    let items = changes.items.keys().map(|item| Changed::Item(*item));
+    let hours = changes.activity.keys().map(|(item, hour)| Changed::Hour(*item, *hour));
+    given.chain(taken).chain(items).chain(hours)
 }
 
 /// Which count of an item a batch changes.
@@ -103,47 +125,74 @@ enum Count {
 }
 
 impl Store {
-    /// Counts votes in their order; the answers have that order, too. `now` in milliseconds since
-    /// 1970 UTC.
+    /// Counts votes in their order; the answers have that order, too. A vote for an item of another
+    /// shard is not counted. `now` in milliseconds since 1970 UTC.
     pub(crate) async fn cast(
         &self,
         tx: &Tx,
+        votes: Vec<Vote>,
+        now: i64,
+    ) -> Result<Vec<Result<Cast, Elsewhere>>, DataError> {
+        let standings = self.hold(tx).await?;
+        let here: Vec<_> = votes.iter().map(|vote| written_here(&standings, vote.item)).collect();
+        let all_here = here.iter().all(Result::is_ok);
+        let votes = match all_here {
+            true => votes,
+            false => votes.into_iter().zip(&here).filter_map(|(v, h)| h.ok().map(|()| v)).collect(),
+        };
+        let cast = self.count(tx, &standings, &votes, now).await?;
+        if all_here {
+            return Ok(cast.into_iter().map(Ok).collect());
+        }
+        let mut cast = cast.into_iter();
+        Ok(here.into_iter().map(|here| here.and_then(|()| cast.next().ok_or(Elsewhere))).collect())
+    }
+
+    async fn count(
+        &self,
+        tx: &Tx,
+        standings: &Standings,
         votes: &[Vote],
         now: i64,
     ) -> Result<Vec<Cast>, DataError> {
+        if votes.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut before = Before {
             items: self.locked(tx, votes.iter().map(|vote| vote.item)).await?,
             ..Before::default()
         };
         self.read_likes(tx, votes, &mut before).await?;
         let (verdicts, changes) = ballot::count(votes, &before, now);
-        self.write(tx, &changes, Count::Likes).await?;
+        self.write(tx, standings, &changes, Count::Likes).await?;
         let after = |item| changes.items.get(&item).or_else(|| before.items.get(&item)).cloned();
         let item = |(verdict, vote): (_, &Vote)| Cast { verdict, item: after(vote.item) };
         Ok(verdicts.into_iter().zip(votes).map(item).collect())
     }
 
-    /// Adds views made about `now`; items that are no more are left out. Answers the items as
-    /// they are now.
+    /// Adds views made about `now`; items that are no more are left out.
     pub(crate) async fn add_views(
         &self,
         tx: &Tx,
-        views: &[(Item, i64)],
+        views: Vec<(Item, i64)>,
         now: i64,
-    ) -> Result<BTreeMap<Item, ItemState>, DataError> {
+    ) -> Result<Viewed, DataError> {
+        let standings = self.hold(tx).await?;
+        let (views, elsewhere): (Vec<_>, Vec<_>) =
+            views.into_iter().partition(|(item, _)| written_here(&standings, *item).is_ok());
         let before = self.locked(tx, views.iter().map(|(item, _)| *item)).await?;
         let mut changes = Changes::default();
         for (item, views) in views {
-            if let Some(state) = before.get(item) {
-                changes.add_views(*item, state, *views, now);
+            if let Some(state) = before.get(&item) {
+                changes.add_views(item, state, views, now);
             }
         }
-        self.write(tx, &changes, Count::Views).await?;
-        Ok(changes.items)
+        self.write(tx, &standings, &changes, Count::Views).await?;
+        Ok(Viewed { items: changes.items, elsewhere })
     }
 
     /// Takes back up to `most` likes of a user; answers how many there were. To be repeated until
-    /// there are none.
+    /// there are none. [`DataError::Busy`] while one of them is about to move.
     pub(crate) async fn take_back(
         &self,
         tx: &Tx,
@@ -155,8 +204,12 @@ impl Store {
         let rows: Vec<(i32, i64)> = tx.rows(text, values![user, most]).await?;
         let vote = |(kind, id)| Ok(Vote { item: item(kind, id)?, user, like: false, at: now });
         let votes = rows.into_iter().map(vote).collect::<Result<Vec<_>, DataError>>()?;
-        self.cast(tx, &votes, now).await?;
-        Ok(votes.len())
+        let many = votes.len();
+        let cast = self.cast(tx, votes, now).await?;
+        if cast.iter().any(Result::is_err) {
+            return Err(DataError::Busy);
+        }
+        Ok(many)
     }
 
     /// Locks items in their order and reads them.
@@ -193,7 +246,13 @@ impl Store {
         Ok(())
     }
 
-    async fn write(&self, tx: &Tx, changes: &Changes, count: Count) -> Result<(), DataError> {
+    async fn write(
+        &self,
+        tx: &Tx,
+        standings: &Standings,
+        changes: &Changes,
+        count: Count,
+    ) -> Result<(), DataError> {
         if changes.is_empty() {
             return Ok(());
         }
@@ -224,6 +283,7 @@ impl Store {
             (kind(item.kind), hour, item.id, activity.likes, activity.views)
         });
         tx.run(&texts.add_activity, values![json(rows)?]).await?;
+        self.note(tx, standings, changed(changes)).await?;
         events::emit_changed(tx, &changes.items).await
     }
 

@@ -4,10 +4,10 @@ use contracts::Kind;
 use contracts::erasure::EraseRequest;
 use contracts::erasure::erasure_client::ErasureClient;
 use contracts::events::{Event, PaletteDeleted};
-use data::{DataError, DataSettings};
 use serde_json::json;
-use testkit::{eventually, on_each_engine};
+use testkit::eventually;
 
+use crate::cells::in_each_cell;
 use crate::house::{HOUR, House};
 
 async fn erase(house: &House, user_id: i64) {
@@ -15,8 +15,8 @@ async fn erase(house: &House, user_id: i64) {
     rpc.erase(EraseRequest { user_id }).await.unwrap();
 }
 
-on_each_engine!(an_erased_user_s_likes_are_gone, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(an_erased_user_s_likes_are_gone, |cell: Cell| async move {
+    let house = House::open(cell).await;
     house.palettes(60).await;
     for id in 1..=60 {
         house.like(7, id).await;
@@ -34,8 +34,8 @@ on_each_engine!(an_erased_user_s_likes_are_gone, |settings: DataSettings| async 
     assert_eq!(house.ids("/popular?window=day").await, [1]);
 });
 
-on_each_engine!(a_withdrawn_item_takes_its_likes_along, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(a_withdrawn_item_takes_its_likes_along, |cell: Cell| async move {
+    let house = House::open(cell).await;
     let other = house.another().await;
     house.palettes(2).await;
     for user in 1..30 {
@@ -60,8 +60,8 @@ on_each_engine!(a_withdrawn_item_takes_its_likes_along, |settings: DataSettings|
     assert_eq!(house.counts(2).await, (29, 0));
 });
 
-on_each_engine!(a_deleted_palette_is_withdrawn_by_its_event, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(a_deleted_palette_is_withdrawn_by_its_event, |cell: Cell| async move {
+    let house = House::open(cell).await;
     let other = house.another().await;
     house.palettes(2).await;
     house.like(7, 1).await;
@@ -78,8 +78,8 @@ on_each_engine!(a_deleted_palette_is_withdrawn_by_its_event, |settings: DataSett
     house.client().as_user(8).post("/like", json!({"palette_id": 1})).await.expect(404);
 });
 
-on_each_engine!(what_a_killed_process_left_is_tidied_up, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(what_a_killed_process_left_is_tidied_up, |cell: Cell| async move {
+    let house = House::open(cell).await;
     house.palettes(3).await;
     for id in 1..=3 {
         house.like(7, id).await;
@@ -89,19 +89,10 @@ on_each_engine!(what_a_killed_process_left_is_tidied_up, |settings: DataSettings
     house.like(9, 3).await;
     // Died between the first piece and the second.
     let now = house.clock.load(std::sync::atomic::Ordering::SeqCst);
-    let left: Result<(), DataError> = house
-        .db
-        .write(move |tx| {
-            Box::pin(async move {
-                use data::{Sql, values};
-                tx.run("INSERT INTO erased VALUES (8, $1)", values![now]).await?;
-                tx.run("DELETE FROM items WHERE item_id = 1", []).await?;
-                let sql = "INSERT INTO withdrawn (kind, item_id, at) VALUES (1, 1, $1)";
-                tx.run(sql, values![now]).await.map(drop)
-            })
-        })
-        .await;
-    left.unwrap();
+    house.execute(&format!("INSERT INTO erased VALUES (8, {now})")).await;
+    house.execute("DELETE FROM items WHERE item_id = 1").await;
+    let sql = format!("INSERT INTO withdrawn (kind, item_id, at) VALUES (1, 1, {now})");
+    house.execute(&sql).await;
     let next = house.another().await; // tidies up when it starts
     eventually("nothing is left", async || {
         next.number("SELECT COUNT(*) FROM likes WHERE item_id = 1 OR user_id = 8").await == 0

@@ -1,4 +1,5 @@
-//! One or more instances of the service on one database, beside palettes that are made up.
+//! One or more instances of the service on one database or several, beside palettes that are made
+//! up.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -10,17 +11,19 @@ use contracts::palettes::palettes_server::{Palettes, PalettesServer};
 use contracts::palettes::{GetManyReply, GetManyRequest, Palette};
 use contracts::popularity::popularity_client::PopularityClient;
 use contracts::popularity::{Count, CountsRequest, RegisterRequest, WithdrawRequest};
-use data::{DataSettings, Database, Sql};
+use data::{DataError, DataSettings, Database, Sql};
 use events::Log;
 use mesh::{Mesh, MeshSettings};
 use popularity::clock::Clock;
-use popularity::{MIGRATIONS, Settings};
+use popularity::{MIGRATIONS, Operator, Settings, ShardSettings};
 use serde_json::Value;
 use tasks::Tasks;
 use telemetry::Context;
 use testkit::Client;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
+
+use crate::cells::Cell;
 
 pub(crate) const HOUR: i64 = 3_600_000;
 /// 2026-10-01, on the hour.
@@ -30,35 +33,86 @@ pub(crate) const START: i64 = 1_790_812_800_000;
 pub(crate) struct House {
     pub router: Router,
     pub db: Database,
+    /// Those of all shards, for looking past the service.
+    pub dbs: Vec<Database>,
     pub log: Log,
     pub tasks: Tasks,
     pub clock: Arc<AtomicI64>,
     pub palettes: FakePalettes,
-    settings: DataSettings,
-    log_settings: DataSettings,
+    pub databases: Databases,
+}
+
+/// What an instance stands on.
+#[derive(Clone)]
+pub(crate) struct Databases {
+    pub own: DataSettings,
+    pub log: DataSettings,
+    pub shards: Vec<DataSettings>,
+}
+
+/// The slots that begin on shard 1 and on shard 2; the rest begins on shard 0.
+pub(crate) const BEGIN: [&str; 2] = ["85-169", "170-255"];
+
+impl Databases {
+    pub(crate) async fn of(cell: Cell) -> Self {
+        let Cell { settings: own, shards: count } = cell;
+        let log = testkit::sibling(&own, "log").await;
+        let mut shards = Vec::new();
+        for number in 1..count {
+            shards.push(testkit::sibling(&own, &format!("shard{number}")).await);
+        }
+        Self { own, log, shards }
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        let shard = |(database, slots): (&DataSettings, &&str)| ShardSettings {
+            slots: (*slots).into(),
+            database: database.clone(),
+        };
+        Settings {
+            flush_views_ms: 20,
+            take_over_moves_after_ms: 60_000,
+            shards: self.shards.iter().zip(&BEGIN).map(shard).collect(),
+            ..Settings::default()
+        }
+    }
 }
 
 impl House {
-    pub(crate) async fn open(settings: DataSettings) -> Self {
-        let log_settings = testkit::sibling(&settings, "log").await;
+    pub(crate) async fn open(cell: Cell) -> Self {
+        let databases = Databases::of(cell).await;
+        let settings = databases.settings();
+        Self::open_with(databases, settings).await
+    }
+
+    pub(crate) async fn open_with(databases: Databases, settings: Settings) -> Self {
         let clock = Arc::new(AtomicI64::new(START));
-        Self::build(settings, log_settings, clock, FakePalettes::default()).await
+        Self::build(databases, settings, clock, FakePalettes::default()).await
     }
 
     /// Another instance on the same database, as another process would open it.
     pub(crate) async fn another(&self) -> Self {
-        let (settings, log) = (self.settings.clone(), self.log_settings.clone());
-        Self::build(settings, log, self.clock.clone(), self.palettes.clone()).await
+        self.another_with(self.databases.settings()).await
+    }
+
+    pub(crate) async fn another_with(&self, settings: Settings) -> Self {
+        let databases = self.databases.clone();
+        Self::build(databases, settings, self.clock.clone(), self.palettes.clone()).await
+    }
+
+    /// What an operator has beside the instances.
+    pub(crate) async fn operator(&self) -> Operator {
+        Operator::open(self.db.clone(), &self.databases.settings()).await.unwrap()
     }
 
     async fn build(
-        settings: DataSettings,
-        log_settings: DataSettings,
+        databases: Databases,
+        settings: Settings,
         clock: Arc<AtomicI64>,
         palettes: FakePalettes,
     ) -> Self {
-        let db = Database::open(&settings, MIGRATIONS).await.unwrap();
-        let log = Log::open(&log_settings).await.unwrap();
+        let db = Database::open(&databases.own, MIGRATIONS).await.unwrap();
+        let log = Log::open(&databases.log).await.unwrap();
         let mesh = Mesh::new(MeshSettings::default());
         let routes = Routes::from(Router::new()).add_service(PalettesServer::new(palettes.clone()));
         mesh.install("palettes", routes.into_axum_router());
@@ -69,11 +123,16 @@ impl House {
             log.clone(),
             mesh,
             &tasks,
-            Settings { flush_views_ms: 20, ..Settings::default() },
+            settings,
             Clock::new(move || time.load(Ordering::SeqCst)),
         );
         let router = router.await.unwrap();
-        Self { router, db, log, tasks, clock, palettes, settings, log_settings }
+        let mut dbs = vec![db.clone()];
+        for shard in &databases.shards {
+            // One that is not there yet is looked at by nobody.
+            dbs.extend(Database::open(shard, MIGRATIONS).await);
+        }
+        Self { router, db, dbs, log, tasks, clock, palettes, databases }
     }
 
     /// A caller who sees their own writes.
@@ -184,9 +243,24 @@ impl House {
         }
     }
 
+    /// A number from the database, or the sum of those from all shards.
     pub(crate) async fn number(&self, sql: &str) -> i64 {
-        let row: Option<(i64,)> = self.db.read().row(sql, []).await.unwrap();
-        row.unwrap().0
+        let mut sum = 0;
+        for db in &self.dbs {
+            let row: Option<(i64,)> = db.read().row(sql, []).await.unwrap();
+            sum += row.map_or(0, |(number,)| number);
+        }
+        sum
+    }
+
+    /// Writes past the service, to all shards.
+    pub(crate) async fn execute(&self, sql: &str) {
+        for db in &self.dbs {
+            let sql = sql.to_owned();
+            let done: Result<(), DataError> =
+                db.write(move |tx| Box::pin(async move { tx.run(&sql, []).await.map(drop) })).await;
+            done.unwrap();
+        }
     }
 }
 

@@ -1,14 +1,14 @@
 //! One like after the other.
 
+use crate::cells::in_each_cell;
 use contracts::Kind;
-use data::DataSettings;
 use serde_json::json;
-use testkit::{eventually, on_each_engine};
+use testkit::eventually;
 
 use crate::house::House;
 
-on_each_engine!(a_second_like_changes_nothing, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(a_second_like_changes_nothing, |cell: Cell| async move {
+    let house = House::open(cell).await;
     house.palettes(1).await;
     let liked = |likes| json!({"palette_id": "1", "likes": likes, "liked": true});
     assert_eq!(house.like(7, 1).await, liked(1));
@@ -21,8 +21,8 @@ on_each_engine!(a_second_like_changes_nothing, |settings: DataSettings| async mo
     house.assert_exact().await;
 });
 
-on_each_engine!(every_kind_can_be_liked, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(every_kind_can_be_liked, |cell: Cell| async move {
+    let house = House::open(cell).await;
     for kind in Kind::ALL {
         house.try_register(kind, 5, 1000, None).await.unwrap();
         let body = json!({ format!("{kind}_id"): 5, "user_id": 7 });
@@ -33,8 +33,8 @@ on_each_engine!(every_kind_can_be_liked, |settings: DataSettings| async move {
     house.assert_exact().await;
 });
 
-on_each_engine!(what_cannot_be_liked_says_why, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(what_cannot_be_liked_says_why, |cell: Cell| async move {
+    let house = House::open(cell).await;
     house.palettes(1).await;
     let one = json!({"palette_id": "1"});
     house.client().post("/like", &one).await.expect(401);
@@ -68,8 +68,8 @@ on_each_engine!(what_cannot_be_liked_says_why, |settings: DataSettings| async mo
     assert_eq!(house.counts(1).await, (0, 0));
 });
 
-on_each_engine!(another_instance_hears_of_a_like, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(another_instance_hears_of_a_like, |cell: Cell| async move {
+    let house = House::open(cell).await;
     let other = house.another().await;
     house.palettes(2).await;
     let client = other.client();

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use data::DataSettings;
+use crate::cells::in_each_cell;
 use futures::future::join_all;
 use serde_json::json;
-use testkit::{Client, cancel_at_random, eventually, on_each_engine};
+use testkit::{Client, cancel_at_random, eventually};
 
 use crate::house::House;
 
@@ -25,8 +25,8 @@ async fn vote(client: &Client, user: i64, item: i64, like: bool) -> i64 {
     reply["likes"].as_i64().unwrap()
 }
 
-on_each_engine!(every_like_counts_once, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(every_like_counts_once, |cell: Cell| async move {
+    let house = House::open(cell).await;
     let other = house.another().await;
     house.palettes(ITEMS).await;
     let clients = [house.client(), other.client()];
@@ -46,8 +46,8 @@ on_each_engine!(every_like_counts_once, |settings: DataSettings| async move {
     house.assert_exact().await;
 });
 
-on_each_engine!(what_each_user_said_last_stands, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(what_each_user_said_last_stands, |cell: Cell| async move {
+    let house = House::open(cell).await;
     let other = house.another().await;
     house.palettes(ITEMS).await;
     let clients = [house.client(), other.client()];
@@ -72,29 +72,26 @@ on_each_engine!(what_each_user_said_last_stands, |settings: DataSettings| async 
     house.assert_exact().await;
 });
 
-on_each_engine!(
-    a_caller_who_goes_away_leaves_a_whole_like_or_none,
-    |settings: DataSettings| async move {
-        let house = House::open(settings).await;
-        house.palettes(ITEMS).await;
-        let client = house.client();
-        let finished = join_all((0..400_u32).map(|seed| {
-            let client = &client;
-            let (user, item) = (i64::from(seed % 50) + 1, i64::from(seed) % ITEMS + 1);
-            cancel_at_random(vote(client, user, item, seed % 4 != 0), u64::from(seed))
-        }))
-        .await;
-        assert!(finished.iter().any(Option::is_none) && finished.iter().any(Option::is_some));
-        // What was dropped may still be under way; then nothing moves any more, and all is exact.
-        let before = AtomicI64::new(-1);
-        eventually("nothing moves any more", async || {
-            tokio::time::sleep(Duration::from_millis(30)).await;
-            let rows = house.number("SELECT COUNT(*) FROM likes").await;
-            before.swap(rows, Ordering::SeqCst) == rows
-        })
-        .await;
-        house.assert_exact().await;
-        assert_eq!(vote(&client, 9999, 1, true).await, house.counts(1).await.0);
-        house.assert_exact().await;
-    }
-);
+in_each_cell!(a_caller_who_goes_away_leaves_a_whole_like_or_none, |cell: Cell| async move {
+    let house = House::open(cell).await;
+    house.palettes(ITEMS).await;
+    let client = house.client();
+    let finished = join_all((0..400_u32).map(|seed| {
+        let client = &client;
+        let (user, item) = (i64::from(seed % 50) + 1, i64::from(seed) % ITEMS + 1);
+        cancel_at_random(vote(client, user, item, seed % 4 != 0), u64::from(seed))
+    }))
+    .await;
+    assert!(finished.iter().any(Option::is_none) && finished.iter().any(Option::is_some));
+    // What was dropped may still be under way; then nothing moves any more, and all is exact.
+    let before = AtomicI64::new(-1);
+    eventually("nothing moves any more", async || {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        let rows = house.number("SELECT COUNT(*) FROM likes").await;
+        before.swap(rows, Ordering::SeqCst) == rows
+    })
+    .await;
+    house.assert_exact().await;
+    assert_eq!(vote(&client, 9999, 1, true).await, house.counts(1).await.0);
+    house.assert_exact().await;
+});

@@ -1,12 +1,15 @@
-//! Popularity through its router, on a real store of each engine.
+//! Popularity through its router, on one database and on several, of each engine.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod cells;
 mod forgetting;
 mod house;
 mod likes;
 mod likes_at_once;
+mod moves;
 mod rankings;
 mod recommendations;
+mod shards;
 mod sockets;
 mod views;

@@ -1,10 +1,10 @@
 //! Rankings: windows, orders, headings, pages.
 
+use crate::cells::in_each_cell;
 use contracts::Kind;
-use data::DataSettings;
 use serde_json::json;
 use std::sync::atomic::Ordering;
-use testkit::{eventually, on_each_engine};
+use testkit::eventually;
 
 use crate::house::{House, ids};
 
@@ -14,8 +14,8 @@ async fn likes(house: &House, id: i64, from: i64, count: i64) {
     }
 }
 
-on_each_engine!(the_most_liked_come_first, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(the_most_liked_come_first, |cell: Cell| async move {
+    let house = House::open(cell).await;
     house.palettes(4).await;
     likes(&house, 2, 1, 3).await;
     likes(&house, 4, 1, 1).await;
@@ -34,8 +34,8 @@ on_each_engine!(the_most_liked_come_first, |settings: DataSettings| async move {
     );
 });
 
-on_each_engine!(windows_move_on, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(windows_move_on, |cell: Cell| async move {
+    let house = House::open(cell).await;
     house.palettes(4).await;
     likes(&house, 1, 1, 4).await; // 40 days before the end
     house.pass(24 * 20);
@@ -57,8 +57,8 @@ on_each_engine!(windows_move_on, |settings: DataSettings| async move {
     assert_eq!(house.ids("/popular?window=week").await, [4]);
 });
 
-on_each_engine!(what_trends_fades, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(what_trends_fades, |cell: Cell| async move {
+    let house = House::open(cell).await;
     house.palettes(2).await;
     likes(&house, 1, 1, 5).await;
     house.pass(48);
@@ -73,8 +73,8 @@ on_each_engine!(what_trends_fades, |settings: DataSettings| async move {
     assert_eq!(house.ids("/popular?by=trending").await, [1, 2]);
 });
 
-on_each_engine!(headings_have_their_own_rankings, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(headings_have_their_own_rankings, |cell: Cell| async move {
+    let house = House::open(cell).await;
     for (id, category) in [(1, Some("warm")), (2, Some("cold")), (3, Some(" WARM")), (4, None)] {
         house.try_register(Kind::Palette, id, 1000, category).await.unwrap();
     }
@@ -92,8 +92,8 @@ on_each_engine!(headings_have_their_own_rankings, |settings: DataSettings| async
     assert_eq!(house.ids("/popular/warm").await, [1]);
 });
 
-on_each_engine!(pages_fit_together, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(pages_fit_together, |cell: Cell| async move {
+    let house = House::open(cell).await;
     house.palettes(23).await;
     for id in 1..=23 {
         likes(&house, id, 1, id % 4 + 1).await;
@@ -117,8 +117,8 @@ on_each_engine!(pages_fit_together, |settings: DataSettings| async move {
     }
 });
 
-on_each_engine!(what_is_asked_wrongly_is_refused, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(what_is_asked_wrongly_is_refused, |cell: Cell| async move {
+    let house = House::open(cell).await;
     for query in [
         "window=year",
         "by=fame",
@@ -136,8 +136,8 @@ on_each_engine!(what_is_asked_wrongly_is_refused, |settings: DataSettings| async
     house.client().post("/popular", json!({})).await.expect(405);
 });
 
-on_each_engine!(other_kinds_have_their_ids, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(other_kinds_have_their_ids, |cell: Cell| async move {
+    let house = House::open(cell).await;
     house.try_register(Kind::Image, 5, 1000, Some("sky")).await.unwrap();
     house.palettes(1).await;
     house.client().as_user(7).post("/like", json!({"image_id": 5})).await.expect(200);
@@ -148,38 +148,32 @@ on_each_engine!(other_kinds_have_their_ids, |settings: DataSettings| async move 
     assert_eq!(house.client().get("/popular?kind=track").await.expect(200).json(), json!([]));
 });
 
-on_each_engine!(
-    palettes_that_are_gone_or_away_are_told_apart,
-    |settings: DataSettings| async move {
-        let house = House::open(settings).await;
-        house.palettes(3).await;
-        house.palettes.missing.lock().unwrap().insert(2);
-        assert_eq!(house.ids("/popular").await, [3, 1]);
-        house.palettes.down.store(true, Ordering::SeqCst);
-        let reply = house.client().get("/popular").await.expect(503);
-        assert!(reply.header("retry-after").is_some());
-        house.client().as_user(7).get("/recommendations").await.expect(503);
-        house.like(7, 1).await;
-    }
-);
+in_each_cell!(palettes_that_are_gone_or_away_are_told_apart, |cell: Cell| async move {
+    let house = House::open(cell).await;
+    house.palettes(3).await;
+    house.palettes.missing.lock().unwrap().insert(2);
+    assert_eq!(house.ids("/popular").await, [3, 1]);
+    house.palettes.down.store(true, Ordering::SeqCst);
+    let reply = house.client().get("/popular").await.expect(503);
+    assert!(reply.header("retry-after").is_some());
+    house.client().as_user(7).get("/recommendations").await.expect(503);
+    house.like(7, 1).await;
+});
 
-on_each_engine!(
-    a_reader_without_writes_is_served_from_memory,
-    |settings: DataSettings| async move {
-        let house = House::open(settings).await;
-        let other = house.another().await;
-        house.palettes(2).await;
-        let reader = testkit::Client::new(other.router.clone());
-        let seen = async || ids(&reader.get("/popular").await.expect(200).json());
-        eventually("it is there", async || seen().await == [2, 1]).await;
-        house.like(7, 1).await;
-        eventually("a like moves it, everywhere", async || seen().await == [1, 2]).await;
-        let first = reader.get("/popular").await.expect(200);
-        assert!(first.header("cache-control").unwrap().starts_with("public"));
-        let request = http::Request::get("/popular")
-            .header("if-none-match", first.header("etag").unwrap())
-            .body(axum::body::Body::empty())
-            .unwrap();
-        reader.request(request).await.expect(304);
-    }
-);
+in_each_cell!(a_reader_without_writes_is_served_from_memory, |cell: Cell| async move {
+    let house = House::open(cell).await;
+    let other = house.another().await;
+    house.palettes(2).await;
+    let reader = testkit::Client::new(other.router.clone());
+    let seen = async || ids(&reader.get("/popular").await.expect(200).json());
+    eventually("it is there", async || seen().await == [2, 1]).await;
+    house.like(7, 1).await;
+    eventually("a like moves it, everywhere", async || seen().await == [1, 2]).await;
+    let first = reader.get("/popular").await.expect(200);
+    assert!(first.header("cache-control").unwrap().starts_with("public"));
+    let request = http::Request::get("/popular")
+        .header("if-none-match", first.header("etag").unwrap())
+        .body(axum::body::Body::empty())
+        .unwrap();
+    reader.request(request).await.expect(304);
+});

@@ -1,9 +1,8 @@
 //! What people with similar likes like.
 
+use crate::cells::in_each_cell;
 use contracts::Kind;
-use data::DataSettings;
 use serde_json::json;
-use testkit::on_each_engine;
 
 use crate::house::{House, ids};
 
@@ -11,8 +10,8 @@ async fn recommended(house: &House, user: i64) -> Vec<i64> {
     ids(&house.client().as_user(user).get("/recommendations").await.expect(200).json())
 }
 
-on_each_engine!(similar_tastes_come_before_what_trends, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(similar_tastes_come_before_what_trends, |cell: Cell| async move {
+    let house = House::open(cell).await;
     house.palettes(8).await;
     house.try_register(Kind::Palette, 9, 7, None).await.unwrap(); // one's own
     for user in 20..24 {
@@ -32,8 +31,8 @@ on_each_engine!(similar_tastes_come_before_what_trends, |settings: DataSettings|
     assert!(!recommended(&house, 7).await.contains(&3), "not what one likes already");
 });
 
-on_each_engine!(a_stranger_is_told_what_trends, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(a_stranger_is_told_what_trends, |cell: Cell| async move {
+    let house = House::open(cell).await;
     house.palettes(3).await;
     house.like(20, 2).await;
     assert_eq!(recommended(&house, 99).await, [2, 3, 1]);
@@ -45,8 +44,8 @@ on_each_engine!(a_stranger_is_told_what_trends, |settings: DataSettings| async m
     assert!(reply.header("cache-control").unwrap().starts_with("private"));
 });
 
-on_each_engine!(recommendations_come_in_pages, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(recommendations_come_in_pages, |cell: Cell| async move {
+    let house = House::open(cell).await;
     house.palettes(7).await;
     let (mut path, mut pages) = ("/recommendations?limit=3".to_owned(), vec![]);
     loop {

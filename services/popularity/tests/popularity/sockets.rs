@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use crate::cells::in_each_cell;
 use contracts::Kind;
 use contracts::events::{Event, PaletteCreated, PaletteSnapshot};
-use data::DataSettings;
 use futures::StreamExt;
 use futures::future::join_all;
 use serde_json::{Value, json};
-use testkit::on_each_engine;
+
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
@@ -80,8 +80,8 @@ async fn announce(house: &House, id: i64, category: &str) {
     house.log.append(vec![entry]).await.unwrap();
 }
 
-on_each_engine!(a_new_palette_is_told_whole, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(a_new_palette_is_told_whole, |cell: Cell| async move {
+    let house = House::open(cell).await;
     let mut ears = Ears::at(&house, "/ws/popularity", "warm").await;
     announce(&house, 5, "warm").await;
     let heard = ears.until(|message| palette_of(message) == 5).await;
@@ -98,42 +98,39 @@ on_each_engine!(a_new_palette_is_told_whole, |settings: DataSettings| async move
     );
 });
 
-on_each_engine!(
-    bursts_are_gathered_and_the_last_value_comes,
-    |settings: DataSettings| async move {
-        let house = House::open(settings).await;
-        let other = house.another().await;
-        house.palettes(2).await;
-        house.like(1, 2).await;
-        let mut here = Ears::at(&house, "/ws/popularity", "x").await;
-        let mut there = Ears::at(&other, "/ws/popularity", "x").await;
-        let began = Instant::now();
-        for round in 0..5 {
-            join_all((1..=40).map(|user| house.like(round * 100 + user, 1))).await;
-        }
-        for ears in [&mut here, &mut there] {
-            let heard = ears.until(|message| message["likes"] == 200).await;
-            let most = began.elapsed().as_millis() / 100 + 2;
-            assert!(heard.len() as u128 <= most, "{} in {:?}", heard.len(), began.elapsed());
-            assert_eq!(
-                heard.last().unwrap(),
-                &json!({"type": "popularity", "palette_id": "1", "likes": 200, "views": 0, "rank": 1})
-            );
-            let likes: Vec<i64> =
-                heard.iter().map(|message| message["likes"].as_i64().unwrap()).collect();
-            assert!(likes.is_sorted(), "{likes:?}");
-        }
-        house.view(None, 2).await;
-        let heard = there.until(|message| message["views"] == 1).await;
+in_each_cell!(bursts_are_gathered_and_the_last_value_comes, |cell: Cell| async move {
+    let house = House::open(cell).await;
+    let other = house.another().await;
+    house.palettes(2).await;
+    house.like(1, 2).await;
+    let mut here = Ears::at(&house, "/ws/popularity", "x").await;
+    let mut there = Ears::at(&other, "/ws/popularity", "x").await;
+    let began = Instant::now();
+    for round in 0..5 {
+        join_all((1..=40).map(|user| house.like(round * 100 + user, 1))).await;
+    }
+    for ears in [&mut here, &mut there] {
+        let heard = ears.until(|message| message["likes"] == 200).await;
+        let most = began.elapsed().as_millis() / 100 + 2;
+        assert!(heard.len() as u128 <= most, "{} in {:?}", heard.len(), began.elapsed());
         assert_eq!(
             heard.last().unwrap(),
-            &json!({"type": "popularity", "palette_id": "2", "likes": 1, "views": 1, "rank": 2})
+            &json!({"type": "popularity", "palette_id": "1", "likes": 200, "views": 0, "rank": 1})
         );
+        let likes: Vec<i64> =
+            heard.iter().map(|message| message["likes"].as_i64().unwrap()).collect();
+        assert!(likes.is_sorted(), "{likes:?}");
     }
-);
+    house.view(None, 2).await;
+    let heard = there.until(|message| message["views"] == 1).await;
+    assert_eq!(
+        heard.last().unwrap(),
+        &json!({"type": "popularity", "palette_id": "2", "likes": 1, "views": 1, "rank": 2})
+    );
+});
 
-on_each_engine!(many_palettes_have_their_ranks, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(many_palettes_have_their_ranks, |cell: Cell| async move {
+    let house = House::open(cell).await;
     house.palettes(30).await;
     for id in 1..=30 {
         house.like(1, id).await;
@@ -155,8 +152,8 @@ on_each_engine!(many_palettes_have_their_ranks, |settings: DataSettings| async m
     assert_eq!(heard.last().unwrap()["rank"], 30);
 });
 
-on_each_engine!(a_category_hears_of_its_own, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(a_category_hears_of_its_own, |cell: Cell| async move {
+    let house = House::open(cell).await;
     for (id, category) in [(1, "warm"), (2, "cold"), (3, "Warm")] {
         house.try_register(Kind::Palette, id, 1000, Some(category)).await.unwrap();
     }
@@ -175,30 +172,27 @@ on_each_engine!(a_category_hears_of_its_own, |settings: DataSettings| async move
     assert_eq!(palettes, [1, 3, 8]);
 });
 
-on_each_engine!(a_plain_request_is_told_to_upgrade, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(a_plain_request_is_told_to_upgrade, |cell: Cell| async move {
+    let house = House::open(cell).await;
     house.client().get("/ws/popularity").await.expect(426);
     house.client().get("/ws/popularity/warm").await.expect(426);
     house.client().post("/ws/popularity", json!({})).await.expect(405);
 });
 
-on_each_engine!(
-    sockets_are_told_to_come_back_when_the_service_stops,
-    |settings: DataSettings| async move {
-        let house = House::open(settings).await;
-        let mut ears = Ears::at(&house, "/ws/popularity", "x").await;
-        let stopped = house.tasks.stop();
-        let last = async {
-            let mut last = None;
-            while let Some(Ok(message)) = ears.0.next().await {
-                last = Some(message);
-            }
-            last
-        };
-        let (last, ()) = tokio::join!(last, stopped);
-        let Some(tokio_tungstenite::tungstenite::Message::Close(Some(close))) = last else {
-            panic!("{last:?}");
-        };
-        assert_eq!(u16::from(close.code), 1012);
-    }
-);
+in_each_cell!(sockets_are_told_to_come_back_when_the_service_stops, |cell: Cell| async move {
+    let house = House::open(cell).await;
+    let mut ears = Ears::at(&house, "/ws/popularity", "x").await;
+    let stopped = house.tasks.stop();
+    let last = async {
+        let mut last = None;
+        while let Some(Ok(message)) = ears.0.next().await {
+            last = Some(message);
+        }
+        last
+    };
+    let (last, ()) = tokio::join!(last, stopped);
+    let Some(tokio_tungstenite::tungstenite::Message::Close(Some(close))) = last else {
+        panic!("{last:?}");
+    };
+    assert_eq!(u16::from(close.code), 1012);
+});

@@ -1,14 +1,14 @@
 //! Views: counted in memory, written soon, not for the owner.
 
+use crate::cells::in_each_cell;
 use contracts::Kind;
-use data::DataSettings;
 use futures::future::join_all;
-use testkit::{eventually, on_each_engine};
+use testkit::eventually;
 
 use crate::house::{HOUR, House, START};
 
-on_each_engine!(views_of_others_are_written_soon, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(views_of_others_are_written_soon, |cell: Cell| async move {
+    let house = House::open(cell).await;
     house.palettes(2).await;
     join_all((0..50).map(|user| house.view((user % 2 == 0).then_some(user), 1))).await;
     for _ in 0..5 {
@@ -24,8 +24,8 @@ on_each_engine!(views_of_others_are_written_soon, |settings: DataSettings| async
     assert_eq!(house.number(&sql).await, 50);
 });
 
-on_each_engine!(two_instances_add_their_views, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(two_instances_add_their_views, |cell: Cell| async move {
+    let house = House::open(cell).await;
     let other = house.another().await;
     house.palettes(1).await;
     for n in 0..40 {
@@ -38,8 +38,8 @@ on_each_engine!(two_instances_add_their_views, |settings: DataSettings| async mo
         .await;
 });
 
-on_each_engine!(the_last_views_are_written_on_the_way_out, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(the_last_views_are_written_on_the_way_out, |cell: Cell| async move {
+    let house = House::open(cell).await;
     house.palettes(1).await;
     for _ in 0..3 {
         house.view(None, 1).await;
@@ -48,8 +48,8 @@ on_each_engine!(the_last_views_are_written_on_the_way_out, |settings: DataSettin
     assert_eq!(house.number("SELECT views FROM items WHERE item_id = 1").await, 3);
 });
 
-on_each_engine!(counts_come_in_the_order_asked_for, |settings: DataSettings| async move {
-    let house = House::open(settings).await;
+in_each_cell!(counts_come_in_the_order_asked_for, |cell: Cell| async move {
+    let house = House::open(cell).await;
     house.palettes(3).await;
     house.try_register(Kind::Track, 4, 1, None).await.unwrap();
     house.like(7, 3).await;
