@@ -21,6 +21,9 @@ pub enum BlobError {
         /// The blob's size in bytes.
         size: u64,
     },
+    /// Another write of the same key came between; of this one nothing was written.
+    #[error("the blob was written by somebody else meanwhile")]
+    Superseded,
     /// The store cannot be reached, is out of space, overloaded or too slow. The outcome of what
     /// was being finished is not known.
     #[error("the store of files is unavailable: {0}")]
@@ -49,6 +52,7 @@ impl BlobError {
             Self::NotFound => "not_found",
             Self::TooLarge { .. } => "too_large",
             Self::BadRange { .. } => "bad_range",
+            Self::Superseded => "superseded",
             Self::Unavailable(_) => "unavailable",
             Self::Source(_) => "source",
             Self::Startup(_) => "startup",

@@ -121,7 +121,9 @@ impl Upload {
     /// caller goes away.
     ///
     /// # Errors
-    /// After [`BlobError::Unavailable`] it may have been carried out all the same.
+    /// After [`BlobError::Unavailable`] it may have been carried out all the same, or be so a little
+    /// later. [`BlobError::Superseded`] where the store drops an upload when a later one of the same
+    /// key is completed first.
     pub async fn finish(self) -> Result<Written, BlobError> {
         detached(self.complete()).await
     }

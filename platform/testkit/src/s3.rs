@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::ops::Deref;
+use std::process::Stdio;
 
 use tokio::sync::OnceCell;
 
 use crate::absent::skip_here;
-use crate::server::process::Launch;
-use crate::server::{Server, ask, free_address, program};
+use crate::server::process::{Launch, command};
+use crate::server::{Server, ask, blocking, free_address, program};
 
 /// Any 32 bytes: one node talks to itself.
 const SECRET: &str = "5f0d1e6a2b9c48d7a3e1f60c9b7d4285e6a1c3f0b8d2974e5a6c1b0d3f8e7a94";
@@ -59,6 +60,26 @@ impl S3 {
         static SHARED: OnceCell<Option<S3>> = OnceCell::const_new();
         let shared = SHARED.get_or_init(Self::start).await.as_ref();
         if shared.is_none() { skip_here("S3 server (Garage)") } else { shared }
+    }
+
+    /// How many uploads in parts are neither completed nor aborted.
+    ///
+    /// # Panics
+    /// When the server does not say.
+    pub async fn unfinished_uploads(&self) -> u64 {
+        let program = program("garage", Some("ATELIER_GARAGE")).unwrap();
+        let settings = self.folder().join("garage.toml");
+        blocking(move || {
+            let mut ask = command(program, None);
+            ask.arg("-c").arg(settings).args(["json-api", "GetBucketInfo"]);
+            let answer = ask.arg(r#"{"globalAlias":"atelier"}"#).stdout(Stdio::piped()).output();
+            let answer = answer.unwrap();
+            let said = String::from_utf8_lossy(&answer.stderr);
+            let bucket: serde_json::Value =
+                serde_json::from_slice(&answer.stdout).unwrap_or_else(|_| panic!("{said}"));
+            bucket["unfinishedMultipartUploads"].as_u64().unwrap()
+        })
+        .await
     }
 
     /// The endpoint, `http://127.0.0.1:PORT`.

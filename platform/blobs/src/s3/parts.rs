@@ -5,12 +5,13 @@ use std::mem;
 use bytes::Bytes;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
-use object_store::{MultipartId, PutPayload};
+use object_store::{Error, MultipartId, PutPayload};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use super::{S3, path, written};
+use super::{S3, path, read, written};
 use crate::bounds::{Bounds, detached};
+use crate::error::one_line;
 use crate::{BlobError, Key};
 
 /// Parts that are under way at a time.
@@ -53,7 +54,13 @@ impl Parts {
         self.next += 1;
         self.sending.spawn(async move {
             let part = PutPayload::from(part);
-            let send = async { s3.store.put_part(&path, &id, index, part).await.map_err(written) };
+            // Some stores drop an upload when a later one of the same key is there first.
+            let send = async {
+                s3.store.put_part(&path, &id, index, part).await.map_err(|error| match error {
+                    Error::NotFound { .. } => BlobError::Superseded,
+                    error => read(error),
+                })
+            };
             Ok((index, bounds.request("part", send).await?))
         });
         Ok(())
@@ -78,7 +85,13 @@ impl Parts {
         let parts = mem::take(&mut self.sent).into_iter().map(|(_, part)| part).collect();
         let id = self.id.clone().unwrap_or_default();
         let complete = async {
-            self.s3.store.complete_multipart(&self.path, &id, parts).await.map_err(written)
+            // Gone: dropped as above, or completed by a request whose answer was lost.
+            self.s3.store.complete_multipart(&self.path, &id, parts).await.map_err(|error| {
+                match error {
+                    Error::NotFound { .. } => BlobError::Unavailable(one_line(error)),
+                    error => read(error),
+                }
+            })
         };
         let put = self.bounds.request("complete", complete).await?;
         self.id = None;
@@ -94,7 +107,7 @@ impl Drop for Parts {
         runtime.spawn(async move {
             // A part that arrives after the abort would stay.
             while sending.join_next().await.is_some() {}
-            let abort = async { s3.store.abort_multipart(&path, &id).await.map_err(super::read) };
+            let abort = async { s3.store.abort_multipart(&path, &id).await.map_err(read) };
             match bounds.request("abort", abort).await {
                 Ok(()) | Err(BlobError::NotFound) => {}
                 Err(error) => tracing::warn!(%error, %path, "parts of an upload stay behind"),
