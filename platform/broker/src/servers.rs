@@ -9,7 +9,7 @@ use crate::BrokerError;
 /// `nats://[USER[:PASSWORD]@]HOST:PORT[,nats://…]`, or `tls://`: the servers of one cluster. A user
 /// without a password is a token.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct Servers(String);
 
 /// One server and how to log in.
@@ -61,6 +61,21 @@ impl Servers {
                 }
             }
         })
+    }
+}
+
+impl TryFrom<String> for Servers {
+    type Error = BrokerError;
+
+    fn try_from(text: String) -> Result<Self, BrokerError> {
+        Self::parse(&text)
+    }
+}
+
+/// With passwords and tokens.
+impl From<Servers> for String {
+    fn from(servers: Servers) -> Self {
+        servers.0
     }
 }
 

@@ -5,6 +5,8 @@ mod tickets;
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 pub(crate) use name::service_name;
 pub(crate) use tickets::{Handed, Tickets};
 
@@ -18,7 +20,7 @@ pub(crate) const TTL: Millis = 3_000;
 pub(crate) const WARM_UP: Millis = TTL;
 
 /// What an instance says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Registration {
     /// `host:port`.
     pub(crate) host: String,
@@ -34,6 +36,8 @@ pub(crate) struct Instance {
     /// The last heartbeat: since the registry began, and by the calendar.
     beat: Millis,
     pub(crate) beat_at: i64,
+    /// Whether another registry told of it.
+    hearsay: bool,
     /// Open tickets, and when the last one was given out, counted in tickets.
     tickets: u32,
     last_ticket: u64,
@@ -79,6 +83,15 @@ pub(crate) struct Registry {
     epoch: u64,
     changes: u64,
     warm: bool,
+    /// Other registries cannot be heard: what they keep alive is not known to be dead.
+    deaf: bool,
+}
+
+/// Who has heard a heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    Here,
+    Elsewhere,
 }
 
 impl Registry {
@@ -87,7 +100,15 @@ impl Registry {
         // 20 bits, and below 32 for the changes: a double holds the index exactly.
         let epoch = (random % (1 << 20)) << 32;
         let tickets = Tickets::new(bounds.tickets, bounds.ticket_life);
-        Self { bounds, services: BTreeMap::new(), tickets, epoch, changes: 1, warm: false }
+        Self {
+            bounds,
+            services: BTreeMap::new(),
+            tickets,
+            epoch,
+            changes: 1,
+            warm: false,
+            deaf: false,
+        }
     }
 
     /// Changes whenever what [`Registry::list`] gives changes, but for heartbeats.
@@ -112,7 +133,9 @@ impl Registry {
         said: Registration,
         now: Millis,
         at: i64,
+        heard: Heard,
     ) -> Result<(), Full> {
+        let hearsay = heard == Heard::Elsewhere;
         if !self.knows(name, &said.host) {
             self.make_room(name)?;
         }
@@ -121,13 +144,15 @@ impl Registry {
             Some(instance) => {
                 instance.beat = now;
                 instance.beat_at = at;
+                instance.hearsay = hearsay;
                 let changed = instance.said != said;
                 instance.said = said;
                 changed
             }
             None => {
                 let host = said.host.clone();
-                let new = Instance { said, beat: now, beat_at: at, tickets: 0, last_ticket: 0 };
+                let new =
+                    Instance { said, beat: now, beat_at: at, hearsay, tickets: 0, last_ticket: 0 };
                 service.instances.insert(host, new);
                 true
             }
@@ -167,10 +192,10 @@ impl Registry {
 
     /// Drops what has missed its heartbeats, and ends the warm-up. True if that changed anything.
     pub(crate) fn expire(&mut self, now: Millis) -> bool {
-        let before = self.changes;
+        let (before, deaf) = (self.changes, self.deaf);
         for (name, service) in &mut self.services {
             let count = service.instances.len();
-            service.instances.retain(|_, i| is_alive(i, now));
+            service.instances.retain(|_, i| i.is_alive(now, deaf));
             if service.instances.len() < count {
                 tracing::info!(
                     service = name,
@@ -193,7 +218,8 @@ impl Registry {
     /// When [`Registry::expire`] has something to do next.
     pub(crate) fn next_expiry(&self) -> Option<Millis> {
         let instances = self.services.values().flat_map(|s| s.instances.values());
-        let deaths = instances.map(|i| i.beat + TTL);
+        let mortal = instances.filter(|i| !(self.deaf && i.hearsay));
+        let deaths = mortal.map(|i| i.beat + TTL);
         deaths.chain((!self.warm).then_some(WARM_UP)).chain(self.tickets.next_expiry()).min()
     }
 
@@ -206,7 +232,8 @@ impl Registry {
         secret: u64,
     ) -> Result<Handed, NoInstance> {
         let service = self.services.get_mut(name).ok_or(NoInstance::Unknown)?;
-        let alive = service.instances.values_mut().filter(|i| is_alive(i, now));
+        let deaf = self.deaf;
+        let alive = service.instances.values_mut().filter(|i| i.is_alive(now, deaf));
         let least =
             alive.min_by_key(|i| (i.tickets, i.last_ticket)).ok_or(NoInstance::NoneHealthy)?;
         let host = least.said.host.clone();
@@ -226,14 +253,47 @@ impl Registry {
         tickets.close(ticket, |service, host| give_back(services, service, host))
     }
 
+    /// A ticket that another registry has given out: it counts here too.
+    pub(crate) fn opened(&mut self, ticket: &str, service: &str, host: &str, now: Millis) {
+        let Self { tickets, services, .. } = self;
+        let close = |service: &str, host: &str| give_back(services, service, host);
+        if tickets.add(ticket, service, host, now, close)
+            && let Some(instance) =
+                services.get_mut(service).and_then(|s| s.instances.get_mut(host))
+        {
+            instance.tickets += 1;
+        }
+    }
+
+    /// Other registries cannot be heard any more. What they have told of stays until they can.
+    pub(crate) fn lose_touch(&mut self) {
+        self.deaf = true;
+    }
+
+    /// Other registries can be heard again, and have a heartbeat's life to tell who lives.
+    pub(crate) fn regain_touch(&mut self, now: Millis) {
+        if std::mem::replace(&mut self.deaf, false) {
+            let instances = self.services.values_mut().flat_map(|s| s.instances.values_mut());
+            instances.filter(|i| i.hearsay).for_each(|i| i.beat = now);
+        }
+    }
+
+    /// Every instance whose last heartbeat was heard here, with its service.
+    pub(crate) fn heard_here(&self) -> impl Iterator<Item = (&str, &Instance)> {
+        let all = self.list().flat_map(|(name, instances)| instances.map(move |i| (name, i)));
+        all.filter(|(_, instance)| !instance.hearsay)
+    }
+
     /// Open tickets.
     pub(crate) fn open_tickets(&self) -> usize {
         self.tickets.len()
     }
 }
 
-fn is_alive(instance: &Instance, now: Millis) -> bool {
-    now < instance.beat + TTL
+impl Instance {
+    fn is_alive(&self, now: Millis, deaf: bool) -> bool {
+        now < self.beat + TTL || (deaf && self.hearsay)
+    }
 }
 
 /// A ticket of an instance was closed; the instance may be gone, or be another one by now.

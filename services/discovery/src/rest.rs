@@ -15,7 +15,7 @@ use rest::{Json, Problem, Timestamp};
 use utoipa::OpenApi;
 
 use crate::model::{Full, NoInstance, service_name};
-use crate::state::{State, random};
+use crate::state::State;
 use bodies::{Close, Done, Leave, Lookup, Named, Register};
 
 /// The routes of the registry.
@@ -55,7 +55,7 @@ async fn look_up(
 ) -> Result<Json<Named>, Problem> {
     let asked = bodies::lookup(request).await?;
     let name = name(&asked.service_name)?;
-    match state.change(|registry, now| registry.hand_out(&name, now, random())) {
+    match state.hand_out(&name) {
         Ok(handed) => Ok(Json(Named { host: handed.host, conn_ticket: handed.ticket })),
         Err(NoInstance::Unknown) => Err(Problem::not_found("there is no service of that name")),
         Err(NoInstance::NoneHealthy) => {
@@ -78,7 +78,7 @@ async fn register(
     let said = body.registration()?;
     let at = Timestamp::now().0;
     state
-        .change(|registry, now| registry.register(&name, said, now, at))
+        .register(&name, said, at)
         .map_err(|Full| Problem::unavailable(1, "the registry is full"))?;
     Ok(Json(Done::success()))
 }
@@ -93,7 +93,7 @@ async fn leave(
     Json(body): Json<Leave>,
 ) -> Result<Json<Done>, Problem> {
     let name = name(&body.service_name)?;
-    if state.change(|registry, now| registry.leave(&name, &body.host, now)) {
+    if state.leave(&name, &body.host) {
         Ok(Json(Done::success()))
     } else {
         Err(Problem::not_found("that instance is not registered"))
@@ -109,7 +109,7 @@ async fn close(
     Shared(state): Shared<Arc<State>>,
     Json(body): Json<Close>,
 ) -> Result<Json<Done>, Problem> {
-    if state.change(|registry, _| registry.close(&body.conn_ticket)) {
+    if state.close(&body.conn_ticket) {
         Ok(Json(Done::success()))
     } else {
         Err(Problem::not_found("that ticket is not open"))

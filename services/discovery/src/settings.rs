@@ -1,5 +1,6 @@
 //! `[discovery]` of the configuration.
 
+use broker::Servers;
 use serde::{Deserialize, Serialize};
 
 /// `[discovery]` of the configuration.
@@ -10,6 +11,13 @@ pub struct Settings {
     pub listen: String,
     /// Where other processes find registries, each `host:port`. Empty: at `listen`.
     pub at: Vec<String>,
+    /// `nats://[USER:PASSWORD@]HOST:PORT[,nats://…]`: where several registries agree. Left out:
+    /// each one knows what it is told itself.
+    pub registry: Option<Servers>,
+    /// The name of the bucket there.
+    pub bucket: String,
+    /// How many servers of a NATS cluster keep the bucket: 1, 3 or 5.
+    pub bucket_replicas: usize,
     /// The most services that are known at once.
     pub max_services: usize,
     /// The most instances that are known at once.
@@ -27,6 +35,9 @@ impl Default for Settings {
         Self {
             listen: "127.0.0.1:8500".into(),
             at: Vec::new(),
+            registry: None,
+            bucket: "atelier-registry".into(),
+            bucket_replicas: 1,
             max_services: 1_000,
             max_instances: 10_000,
             max_tickets: 100_000,

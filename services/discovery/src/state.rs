@@ -1,4 +1,5 @@
-//! The registry while it runs: its clock, its lock, and those who wait for a change.
+//! The registry while it runs: its clock, its lock, those who wait for a change, and the bucket
+//! through which other registries learn of what is told here.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::Settings;
-use crate::model::{Bounds, Millis, Registry};
+use crate::bucket::{News, Outbox};
+use crate::model::{Bounds, Full, Handed, Heard, Millis, NoInstance, Registration, Registry};
 
 /// The registry of this process.
 pub(crate) struct State {
@@ -19,10 +21,12 @@ pub(crate) struct State {
     /// Places for those who wait.
     pub(crate) watchers: Semaphore,
     pub(crate) stopping: CancellationToken,
+    /// To the other registries.
+    outbox: Outbox,
 }
 
 impl State {
-    pub(crate) fn new(settings: &Settings, stopping: CancellationToken) -> Self {
+    pub(crate) fn new(settings: &Settings, stopping: CancellationToken, outbox: Outbox) -> Self {
         let bounds = Bounds {
             services: settings.max_services,
             instances: settings.max_instances,
@@ -36,6 +40,7 @@ impl State {
             began: Instant::now(),
             watchers: Semaphore::new(settings.max_watchers.min(Semaphore::MAX_PERMITS)),
             stopping,
+            outbox,
         }
     }
 
@@ -60,6 +65,38 @@ impl State {
         // Under the lock, so that watchers never see the index go back.
         self.index.send_if_modified(|seen| std::mem::replace(seen, index) != index);
         result
+    }
+
+    /// A registration or a heartbeat.
+    pub(crate) fn register(&self, name: &str, said: Registration, at: i64) -> Result<(), Full> {
+        let news = News::beat(name, &said, at);
+        self.change(|registry, now| registry.register(name, said, now, at, Heard::Here))?;
+        self.outbox.tell(news);
+        Ok(())
+    }
+
+    /// An instance leaves; false if it was not there.
+    pub(crate) fn leave(&self, name: &str, host: &str) -> bool {
+        let left = self.change(|registry, now| registry.leave(name, host, now));
+        // Also if it was not here: it may be elsewhere.
+        self.outbox.tell(News::left(name, host));
+        left
+    }
+
+    /// Names an instance and opens a ticket.
+    pub(crate) fn hand_out(&self, name: &str) -> Result<Handed, NoInstance> {
+        let handed = self.change(|registry, now| registry.hand_out(name, now, random()))?;
+        self.outbox.tell(News::opened(&handed.ticket, name, &handed.host));
+        Ok(handed)
+    }
+
+    /// Closes a ticket; false if it is not open.
+    pub(crate) fn close(&self, ticket: &str) -> bool {
+        let closed = self.change(|registry, _| registry.close(ticket));
+        if closed {
+            self.outbox.tell(News::closed(ticket));
+        }
+        closed
     }
 
     /// Waits until the index is another than `seen`.

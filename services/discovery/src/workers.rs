@@ -1,4 +1,4 @@
-//! Drops what misses its heartbeats, at the moment it does.
+//! Drops what misses its heartbeats, at the moment it does; keeps in touch with other registries.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,12 +6,25 @@ use std::time::Duration;
 use tasks::Tasks;
 use tokio::time::{Instant, sleep_until};
 
+use crate::bucket::Bucket;
 use crate::state::State;
 
 /// The longest sleep. Shorter than any life that can begin meanwhile, so none ends unnoticed.
 const NAP: Duration = Duration::from_secs(1);
 
-pub(crate) fn start(state: &Arc<State>, tasks: &Tasks) {
+pub(crate) fn start(state: &Arc<State>, bucket: Option<Bucket>, tasks: &Tasks) {
+    if let Some(bucket) = bucket {
+        let (state, stopping, bucket) = (state.clone(), tasks.stopping(), Arc::new(bucket));
+        tasks.spawn_loop("registry bucket", move || {
+            let (state, stopping, bucket) = (state.clone(), stopping.clone(), bucket.clone());
+            async move {
+                tokio::select! {
+                    () = bucket.agree(&state) => {}
+                    () = stopping.cancelled() => {}
+                }
+            }
+        });
+    }
     let (state, stopping) = (state.clone(), tasks.stopping());
     tasks.spawn_loop("registry expiry", move || {
         let (state, stopping) = (state.clone(), stopping.clone());

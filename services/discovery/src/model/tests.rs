@@ -23,10 +23,10 @@ fn hosts(registry: &Registry, name: &str) -> Vec<String> {
 #[test]
 fn heartbeats_keep_an_instance_and_change_nothing_else() {
     let mut registry = registry();
-    registry.register("a", said("h:1"), 0, 0).unwrap();
+    registry.register("a", said("h:1"), 0, 0, Heard::Here).unwrap();
     let index = registry.index();
     for now in (0..10_000).step_by(1_000) {
-        registry.register("a", said("h:1"), now, 0).unwrap();
+        registry.register("a", said("h:1"), now, 0, Heard::Here).unwrap();
         registry.expire(now);
     }
     // The end of the warm-up is the only change.
@@ -37,7 +37,7 @@ fn heartbeats_keep_an_instance_and_change_nothing_else() {
 #[test]
 fn an_instance_dies_three_seconds_after_its_last_heartbeat() {
     let mut registry = registry();
-    registry.register("a", said("h:1"), 1_000, 0).unwrap();
+    registry.register("a", said("h:1"), 1_000, 0, Heard::Here).unwrap();
     registry.expire(3_000);
     assert_eq!(registry.next_expiry(), Some(4_000));
     assert!(!registry.expire(3_999));
@@ -51,9 +51,11 @@ fn an_instance_dies_three_seconds_after_its_last_heartbeat() {
 #[test]
 fn a_new_version_is_a_change() {
     let mut registry = registry();
-    registry.register("a", said("h:1"), 0, 0).unwrap();
+    registry.register("a", said("h:1"), 0, 0, Heard::Here).unwrap();
     let index = registry.index();
-    registry.register("a", Registration { version: "2".into(), ..said("h:1") }, 1, 0).unwrap();
+    registry
+        .register("a", Registration { version: "2".into(), ..said("h:1") }, 1, 0, Heard::Here)
+        .unwrap();
     assert_ne!(registry.index(), index);
 }
 
@@ -72,7 +74,7 @@ fn warming_ends_with_a_change_after_three_seconds() {
 #[test]
 fn a_leave_is_at_once_and_once() {
     let mut registry = registry();
-    registry.register("a", said("h:1"), 0, 0).unwrap();
+    registry.register("a", said("h:1"), 0, 0, Heard::Here).unwrap();
     let index = registry.index();
     assert!(registry.leave("a", "h:1", 1));
     assert_ne!(registry.index(), index);
@@ -84,7 +86,7 @@ fn a_leave_is_at_once_and_once() {
 fn the_fewest_open_tickets_win_and_ties_take_turns() {
     let mut registry = registry();
     for host in ["h:1", "h:2"] {
-        registry.register("a", said(host), 0, 0).unwrap();
+        registry.register("a", said(host), 0, 0, Heard::Here).unwrap();
     }
     let first = registry.hand_out("a", 0, 1).unwrap();
     let second = registry.hand_out("a", 0, 2).unwrap();
@@ -101,7 +103,7 @@ fn the_fewest_open_tickets_win_and_ties_take_turns() {
 fn tickets_expire_and_are_bounded() {
     let mut registry = registry();
     for host in ["h:1", "h:2"] {
-        registry.register("a", said(host), 0, 0).unwrap();
+        registry.register("a", said(host), 0, 0, Heard::Here).unwrap();
     }
     let tickets: Vec<_> = (0..6).map(|i| registry.hand_out("a", 0, i).unwrap().ticket).collect();
     assert_eq!(registry.open_tickets(), 4, "the two oldest were closed for the last two");
@@ -115,7 +117,7 @@ fn tickets_expire_and_are_bounded() {
 #[test]
 fn a_guessed_ticket_is_none() {
     let mut registry = registry();
-    registry.register("a", said("h:1"), 0, 0).unwrap();
+    registry.register("a", said("h:1"), 0, 0, Heard::Here).unwrap();
     let ticket = registry.hand_out("a", 0, 0x1234).unwrap().ticket;
     let (number, _) = ticket.split_once('-').unwrap();
     for wrong in ["", "-", "x-y", number, &format!("{number}-0"), &format!("{number}-zz")] {
@@ -128,17 +130,54 @@ fn a_guessed_ticket_is_none() {
 fn it_takes_so_much_and_no_more_and_forgets_the_longest_empty_name() {
     let mut registry = registry();
     for (name, host) in [("a", "h:1"), ("b", "h:2"), ("c", "h:3")] {
-        registry.register(name, said(host), 0, 0).unwrap();
+        registry.register(name, said(host), 0, 0, Heard::Here).unwrap();
     }
-    assert_eq!(registry.register("d", said("h:4"), 0, 0), Err(Full), "three names");
+    assert_eq!(registry.register("d", said("h:4"), 0, 0, Heard::Here), Err(Full), "three names");
     registry.leave("b", "h:2", 1);
-    registry.register("d", said("h:4"), 2, 0).unwrap();
+    registry.register("d", said("h:4"), 2, 0, Heard::Here).unwrap();
     assert_eq!(registry.hand_out("b", 2, 0).unwrap_err(), NoInstance::Unknown);
     for host in ["h:5", "h:6"] {
-        registry.register("d", said(host), 2, 0).unwrap();
+        registry.register("d", said(host), 2, 0, Heard::Here).unwrap();
     }
-    assert_eq!(registry.register("d", said("h:7"), 2, 0), Err(Full), "five instances");
-    registry.register("d", said("h:6"), 3, 0).expect("a heartbeat needs no room");
+    assert_eq!(registry.register("d", said("h:7"), 2, 0, Heard::Here), Err(Full), "five instances");
+    registry.register("d", said("h:6"), 3, 0, Heard::Here).expect("a heartbeat needs no room");
+}
+
+#[test]
+fn what_another_registry_keeps_alive_stays_while_it_cannot_be_heard() {
+    let mut registry = registry();
+    registry.register("a", said("here:1"), 1_000, 0, Heard::Here).unwrap();
+    registry.register("a", said("there:1"), 1_000, 0, Heard::Elsewhere).unwrap();
+    registry.register("a", said("both:1"), 1_000, 0, Heard::Elsewhere).unwrap();
+    registry.lose_touch();
+    registry.register("a", said("both:1"), 2_000, 0, Heard::Here).unwrap();
+    registry.expire(4_000);
+    assert_eq!(hosts(&registry, "a"), ["both:1", "there:1"]);
+    registry.expire(5_000);
+    assert_eq!(hosts(&registry, "a"), ["there:1"]);
+    assert_eq!(registry.next_expiry(), None);
+    assert_eq!(registry.hand_out("a", 60_000, 0).unwrap().host, "there:1");
+    // Back in touch, it has to be told of again.
+    registry.regain_touch(60_000);
+    registry.expire(62_999);
+    assert_eq!(hosts(&registry, "a"), ["there:1"]);
+    registry.expire(63_000);
+    assert!(hosts(&registry, "a").is_empty());
+}
+
+#[test]
+fn tickets_of_other_registries_count() {
+    let mut registry = registry();
+    for host in ["h:1", "h:2"] {
+        registry.register("a", said(host), 0, 0, Heard::Here).unwrap();
+    }
+    registry.opened("7-00000000000000aa", "a", "h:1", 0);
+    registry.opened("7-00000000000000aa", "a", "h:1", 0);
+    assert_eq!(registry.open_tickets(), 1);
+    assert_eq!(registry.hand_out("a", 0, 1).unwrap().host, "h:2");
+    assert!(registry.close("7-00000000000000aa"));
+    assert!(!registry.close("7-00000000000000aa"));
+    assert_eq!(registry.hand_out("a", 0, 2).unwrap().host, "h:1");
 }
 
 #[test]
@@ -178,7 +217,7 @@ proptest! {
         let mut index = registry.index();
         for step in steps {
             match step {
-                Step::Register(s, h) => drop(registry.register(&s.to_string(), said(&format!("h:{h}")), now, 0)),
+                Step::Register(s, h) => drop(registry.register(&s.to_string(), said(&format!("h:{h}")), now, 0, Heard::Here)),
                 Step::Leave(s, h) => { registry.leave(&s.to_string(), &format!("h:{h}"), now); }
                 Step::HandOut(s) => given.extend(registry.hand_out(&s.to_string(), now, now).map(|h| h.ticket)),
                 Step::Close(i) => if let Some(ticket) = given.get(i) { registry.close(ticket); }

@@ -1,6 +1,6 @@
 //! Tickets: who was sent to which instance and has not said that it is done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::model::Millis;
 
@@ -15,16 +15,19 @@ pub(crate) struct Handed {
 
 #[derive(Debug)]
 struct Ticket {
-    secret: u64,
+    text: String,
     service: String,
     host: String,
     expires: Millis,
 }
 
-/// The open tickets. All live equally long, so their numbers are in the order of their ends.
+/// The open tickets: those given out here, and those that other registries tell of. All live
+/// equally long, so their numbers are in the order of their ends.
 #[derive(Debug)]
 pub(crate) struct Tickets {
     open: BTreeMap<u64, Ticket>,
+    /// The number of each.
+    numbers: HashMap<String, u64>,
     last: u64,
     most: usize,
     life: Millis,
@@ -32,40 +35,59 @@ pub(crate) struct Tickets {
 
 impl Tickets {
     pub(crate) fn new(most: usize, life: Millis) -> Self {
-        Self { open: BTreeMap::new(), last: 0, most: most.max(1), life }
+        Self { open: BTreeMap::new(), numbers: HashMap::new(), last: 0, most: most.max(1), life }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.open.len()
     }
 
-    /// Opens a ticket; when there are as many as there may be, closes the oldest.
+    /// Opens a ticket; when there are as many as there may be, closes the oldest. `secret` makes it
+    /// unguessable, and another one than any other registry gives out.
     pub(crate) fn open(
         &mut self,
         service: &str,
         host: &str,
         now: Millis,
         secret: u64,
-        mut closed: impl FnMut(&str, &str),
+        closed: impl FnMut(&str, &str),
     ) -> Handed {
+        let text = format!("{:x}-{secret:016x}", self.last + 1);
+        self.add(&text, service, host, now, closed);
+        Handed { host: host.to_owned(), ticket: text, number: self.last }
+    }
+
+    /// A ticket that is open elsewhere; false if it is known.
+    pub(crate) fn add(
+        &mut self,
+        text: &str,
+        service: &str,
+        host: &str,
+        now: Millis,
+        mut closed: impl FnMut(&str, &str),
+    ) -> bool {
+        if self.numbers.contains_key(text) {
+            return false;
+        }
         while self.open.len() >= self.most {
-            let Some((_, oldest)) = self.open.pop_first() else { break };
+            let Some(oldest) = self.pop() else { break };
             closed(&oldest.service, &oldest.host);
         }
         self.last += 1;
-        let ticket =
-            Ticket { secret, service: service.into(), host: host.into(), expires: now + self.life };
+        let ticket = Ticket {
+            text: text.into(),
+            service: service.into(),
+            host: host.into(),
+            expires: now + self.life,
+        };
+        self.numbers.insert(text.into(), self.last);
         self.open.insert(self.last, ticket);
-        let ticket = format!("{:x}-{secret:016x}", self.last);
-        Handed { host: host.to_owned(), ticket, number: self.last }
+        true
     }
 
     /// Closes a ticket; false if it is not open, or no ticket.
     pub(crate) fn close(&mut self, text: &str, closed: impl FnOnce(&str, &str)) -> bool {
-        let Some((number, secret)) = read(text) else { return false };
-        if self.open.get(&number).is_none_or(|t| t.secret != secret) {
-            return false;
-        }
+        let Some(number) = self.numbers.remove(text) else { return false };
         self.open.remove(&number).is_some_and(|ticket| {
             closed(&ticket.service, &ticket.host);
             true
@@ -74,10 +96,9 @@ impl Tickets {
 
     /// Closes what is too old.
     pub(crate) fn expire(&mut self, now: Millis, mut closed: impl FnMut(&str, &str)) {
-        while let Some(oldest) = self.open.first_entry()
-            && oldest.get().expires <= now
+        while self.next_expiry().is_some_and(|expires| expires <= now)
+            && let Some(ticket) = self.pop()
         {
-            let ticket = oldest.remove();
             closed(&ticket.service, &ticket.host);
         }
     }
@@ -85,10 +106,11 @@ impl Tickets {
     pub(crate) fn next_expiry(&self) -> Option<Millis> {
         self.open.first_key_value().map(|(_, ticket)| ticket.expires)
     }
-}
 
-fn read(text: &str) -> Option<(u64, u64)> {
-    let (number, secret) = text.split_once('-')?;
-    let hex = |part: &str| u64::from_str_radix(part, 16).ok();
-    (secret.len() == 16).then_some((hex(number)?, hex(secret)?))
+    /// Takes the oldest out.
+    fn pop(&mut self) -> Option<Ticket> {
+        let (_, oldest) = self.open.pop_first()?;
+        self.numbers.remove(&oldest.text);
+        Some(oldest)
+    }
 }
