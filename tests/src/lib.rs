@@ -8,11 +8,13 @@ pub mod engines;
 pub mod people;
 pub mod system;
 pub mod wait;
+pub mod writers;
 
 pub use engines::Engines;
 pub use people::{Answer, Person};
 pub use system::{Shape, Stand, System};
 pub use wait::eventually;
+pub use writers::Writers;
 
 /// Runs one scenario in every shape on every stand: `NAME::one_process`, `NAME::split`,
 /// `NAME::one_process_on_engines`, `NAME::split_on_engines`.

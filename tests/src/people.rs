@@ -83,6 +83,12 @@ impl Person {
         person
     }
 
+    /// The same person at another gateway.
+    #[must_use]
+    pub fn at(&self, url: &str) -> Self {
+        Self { url: url.to_owned(), ..self.clone() }
+    }
+
     /// Signs in anew.
     ///
     /// # Panics

@@ -95,7 +95,7 @@ impl System {
             std::fs::write(&file, settings).expect("written");
             file
         });
-        let (program, listen, discovery) = (program.to_owned(), free_address(), free_address());
+        let (program, listen, discovery) = (program.to_owned(), two_addresses(), two_addresses());
         let launch = Launch { program, shape, listen, discovery, folder, settings };
         let (root, url) = launch.run();
         Self { url, launch, root }
@@ -162,20 +162,40 @@ impl System {
         kill_process(*pid, Signal::KILL).expect("killed");
     }
 
+    /// Where the clients of a gateway connect, counted from 1; there are as many as the shape says.
+    #[must_use]
+    pub fn gateway(&self, number: u16) -> String {
+        format!("http://{}", self.launch.listen_of(number))
+    }
+
+    /// Kills one gateway, counted from 1.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn kill_gateway(&self, number: u16) {
+        let listens = format!("\0--listen\0{}\0", self.launch.listen_of(number));
+        let pid = self.find(&listens).pop().expect("a process that listens there");
+        kill_process(pid, Signal::KILL).expect("killed");
+    }
+
     /// The processes that run `service`: children of the supervisor, by their command line.
     #[must_use]
     pub fn pids(&self, service: &str) -> Vec<Pid> {
         if matches!(self.launch.shape, Shape::OneProcess) {
             return vec![Pid::from_child(&self.root)];
         }
+        self.find(&format!("\0serve\0{service}"))
+    }
+
+    /// The children of the supervisor whose command line has this in it.
+    fn find(&self, part: &str) -> Vec<Pid> {
         let parent = format!("\0--parent\0{}\0", self.root.id());
-        let serves = format!("\0serve\0{service}");
         let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
         processes
             .filter_map(|entry| {
                 let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
                 let line = std::fs::read_to_string(entry.path().join("cmdline")).ok()?;
-                (line.contains(&parent) && line.contains(&serves)).then_some(Pid::from_raw(pid)?)
+                (line.contains(&parent) && line.contains(part)).then_some(Pid::from_raw(pid)?)
             })
             .collect()
     }
@@ -221,6 +241,10 @@ fn arguments(shape: Shape) -> Vec<&'static str> {
 }
 
 impl Launch {
+    fn listen_of(&self, gateway: u16) -> SocketAddr {
+        SocketAddr::new(self.listen.ip(), self.listen.port() + gateway - 1)
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command
@@ -252,6 +276,18 @@ impl Launch {
         let line = line.recv_timeout(START).expect("the system says that it is ready");
         let (_, url) = line.rsplit_once(" at ").expect("its address");
         (root, url.to_owned())
+    }
+}
+
+/// The first of two free addresses side by side: a second instance takes the port after the first's.
+fn two_addresses() -> SocketAddr {
+    let mut first = free_address();
+    loop {
+        let second = free_address();
+        if first.port().checked_add(1) == Some(second.port()) {
+            return first;
+        }
+        first = second;
     }
 }
 

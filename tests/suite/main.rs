@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod command_line;
+mod engine_faults;
 mod faults;
 mod house;
 mod quick_start;

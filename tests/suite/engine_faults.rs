@@ -1,0 +1,256 @@
+//! The cluster with its engines killed, cut off and slowed: the rows of `docs/faults.md`. Each test
+//! prints its figure (`cargo test -p system_tests --test suite engine_faults -- --nocapture`).
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use system_tests::{Engines, Person, Shape, System, Writers, eventually};
+use testkit::Proxy;
+
+/// Every service twice, as a cluster has it.
+const TWICE: Shape =
+    Shape::Replicated(&["discovery=2", "accounts=2", "palettes=2", "popularity=2", "gateway=2"]);
+
+/// A cluster on engines of its own, with a way to its primary that can be broken; tells the figure.
+async fn cluster(name: &str, scenario: impl AsyncFnOnce(&mut System, &Engines, &Proxy) -> String) {
+    let Some(engines) = Engines::start().await else { return };
+    let primary = engines.postgres.primary().address();
+    let way = Proxy::to(primary).await;
+    let settings = engines.settings("own").await;
+    let settings = settings.replace(&primary.to_string(), &way.address().to_string());
+    let mut system = System::start(env!("CARGO_BIN_EXE_system"), TWICE, Some(&settings));
+    let figure = scenario(&mut system, &engines, &way).await;
+    assert!(system.stop().success(), "the system ended badly");
+    #[allow(clippy::print_stdout, reason = "what the table of faults shows")]
+    {
+        println!("{name}: {figure}");
+    }
+}
+
+macro_rules! fault {
+    ($name:ident, $scenario:expr) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            cluster(stringify!($name), $scenario).await;
+        }
+    };
+}
+
+/// How long a way is broken.
+const BROKEN_FOR: Duration = Duration::from_secs(4);
+/// How soon twenty writes are acknowledged after it is whole again, and after a failover.
+const RECOVERED_WITHIN: Duration = Duration::from_secs(20);
+
+async fn people(system: &System) -> Vec<Person> {
+    let mut people = Vec::new();
+    for number in 0..4 {
+        people.push(system.member(&format!("person{number}")).await);
+    }
+    people
+}
+
+fault!(
+    the_primary_dies_and_the_replica_takes_over,
+    async |system: &mut System, engines: &Engines, _: &Proxy| {
+        // Nothing is lost with a primary whose replica has everything.
+        engines.postgres.synchronous(true).await;
+        let writers = Writers::start(&people(system).await);
+        writers.some(30).await;
+        engines.postgres.kill_primary().await;
+        engines.postgres.promote_replica().await;
+        writers.some(30).await;
+        let told = writers.end().await;
+        told.nothing_is_lost(false).await;
+        assert!(told.longest_gap() < RECOVERED_WITHIN, "{told}");
+        told.to_string()
+    }
+);
+
+fault!(a_replica_dies_and_comes_back, async |system: &mut System, engines: &Engines, _: &Proxy| {
+    let writers = Writers::start(&people(system).await);
+    writers.some(20).await;
+    engines.postgres.kill_replica().await;
+    writers.some(40).await;
+    engines.postgres.restart_replica().await;
+    writers.some(20).await;
+    let told = writers.end().await;
+    assert_eq!(told.failures(), 0, "{told}");
+    told.nothing_is_lost(false).await;
+    told.to_string()
+});
+
+fault!(
+    a_shard_dies_and_costs_only_its_items,
+    async |system: &mut System, engines: &Engines, _: &Proxy| {
+        let ada = system.member("ada").await;
+        let mut palettes = Vec::new();
+        for _ in 0..24 {
+            palettes.push(ada.palette("#818181", "sharded").await);
+        }
+        engines.shard.kill().await;
+        let (mut fine, mut refused) = (0, 0);
+        let mut slowest = Duration::ZERO;
+        for id in &palettes {
+            let asked = Instant::now();
+            match ada.like(id).await.status {
+                200 => fine += 1,
+                503 | 504 => refused += 1,
+                other => panic!("{other}"),
+            }
+            slowest = slowest.max(asked.elapsed());
+            // What is read without a count is read all the same.
+            ada.get(&format!("/palettes/{id}")).await.expect(200);
+        }
+        assert!(fine > 0 && refused > 0, "{fine} liked, {refused} refused");
+        ada.get("/popular").await.expect(200);
+        engines.shard.restart().await;
+        for id in &palettes {
+            eventually("its items are back", async || {
+                (ada.like(id).await.status == 200).then_some(())
+            })
+            .await;
+        }
+        let slowest = slowest.as_secs_f64();
+        format!(
+            "{fine} of {} items liked, {refused} refused, the slowest after {slowest:.1} s",
+            palettes.len()
+        )
+    }
+);
+
+fault!(half_of_the_ring_dies, async |system: &mut System, engines: &Engines, _: &Proxy| {
+    let writers = Writers::start(&people(system).await);
+    writers.some(20).await;
+    engines.redis[0].kill().await;
+    writers.some(20).await;
+    engines.redis[1].kill().await;
+    let ada = system.member("ada").await;
+    for _ in 0..40 {
+        ada.get("/popular").await.expect(200);
+        ada.get(&format!("/users/{}", ada.id)).await.expect(200);
+    }
+    writers.some(20).await;
+    engines.redis[0].restart().await;
+    engines.redis[1].restart().await;
+    writers.some(20).await;
+    let told = writers.end().await;
+    assert_eq!(told.failures(), 0, "{told}");
+    told.nothing_is_lost(false).await;
+    told.to_string()
+});
+
+fault!(the_broker_is_away, async |system: &mut System, engines: &Engines, _: &Proxy| {
+    let ada = system.member("ada").await;
+    let mut live = ada.listen("/ws/popularity").await;
+    engines.nats.kill().await;
+    let away = Instant::now();
+    let writers = Writers::start(&people(system).await);
+    while away.elapsed() < Duration::from_secs(10) {
+        writers.some(5).await;
+    }
+    let told = writers.end().await;
+    assert_eq!(told.failures(), 0, "{told}");
+    engines.nats.restart().await;
+    let back = Instant::now();
+    let mut awaited: BTreeSet<String> = told.palettes().map(str::to_owned).collect();
+    let all = awaited.len();
+    while !awaited.is_empty() {
+        let news = live.next().await;
+        if news["type"] == "palette.created" {
+            let id = news["palette"]["palette_id"].as_str().unwrap_or_default().to_owned();
+            assert!(awaited.remove(&id), "{id} is told twice, or was never made: {news}");
+        }
+    }
+    let seconds = back.elapsed().as_secs_f64();
+    told.nothing_is_lost(false).await;
+    format!("{told}; all {all} palettes told {seconds:.1} s after the broker was back, each once")
+});
+
+fault!(one_of_two_discoveries_dies, async |system: &mut System, _: &Engines, _: &Proxy| {
+    let writers = Writers::start(&people(system).await);
+    let since = Instant::now();
+    while since.elapsed() < Duration::from_secs(5) {
+        system.kill_one("discovery");
+        writers.some(10).await;
+    }
+    let told = writers.end().await;
+    assert_eq!(told.failures(), 0, "{told}");
+    told.nothing_is_lost(false).await;
+    told.to_string()
+});
+
+fault!(one_of_two_gateways_dies, async |system: &mut System, _: &Engines, _: &Proxy| {
+    let members = people(system).await;
+    let second = system.gateway(2);
+    let elsewhere: Vec<Person> = members.iter().map(|person| person.at(&second)).collect();
+    let (here, there) = (Writers::start(&members), Writers::start(&elsewhere));
+    here.some(10).await;
+    there.some(10).await;
+    system.kill_gateway(1);
+    there.some(20).await;
+    here.some(20).await;
+    let (here, there) = (here.end().await, there.end().await);
+    assert_eq!(there.failures(), 0, "{there}");
+    here.nothing_is_lost(true).await;
+    there.nothing_is_lost(false).await;
+    format!("at the one that died: {here}; at the other: {there}")
+});
+
+fault!(
+    a_replica_and_the_broker_die_at_once,
+    async |system: &mut System, engines: &Engines, _: &Proxy| {
+        let writers = Writers::start(&people(system).await);
+        writers.some(20).await;
+        tokio::join!(engines.postgres.kill_replica(), engines.nats.kill());
+        system.signal("popularity", Signal::KILL);
+        writers.some(30).await;
+        engines.nats.restart().await;
+        engines.postgres.restart_replica().await;
+        writers.some(20).await;
+        let told = writers.end().await;
+        told.nothing_is_lost(false).await;
+        told.to_string()
+    }
+);
+
+/// A fault of the way to the primary for some seconds, then none.
+async fn broken_way(system: &mut System, way: &Proxy, fault: impl Fn(&Proxy)) -> String {
+    let writers = Writers::start(&people(system).await);
+    writers.some(10).await;
+    fault(way);
+    tokio::time::sleep(BROKEN_FOR).await;
+    way.mend().await;
+    let mended = Instant::now();
+    writers.some(20).await;
+    let recovered = mended.elapsed();
+    let told = writers.end().await;
+    told.nothing_is_lost(false).await;
+    assert!(recovered < RECOVERED_WITHIN, "{recovered:?}: {told}");
+    format!("{told}; 20 writes {:.1} s after it", recovered.as_secs_f64())
+}
+
+macro_rules! bad_way {
+    ($name:ident, $fault:expr) => {
+        fault!($name, async |system: &mut System, _: &Engines, way: &Proxy| {
+            broken_way(system, way, $fault).await
+        });
+    };
+}
+
+bad_way!(every_packet_is_half_a_second_late, |way| way.delay(Duration::from_millis(500)));
+bad_way!(a_third_of_the_packets_is_lost, |way| way.drop_bytes(30));
+bad_way!(nothing_comes_back, |way| way.one_way());
+bad_way!(answers_are_cut_off, |way| way.reset_after(500));
+bad_way!(no_connection_answers, |way| way.hang());
+
+#[test]
+fn the_table_has_a_row_for_each() {
+    let table = include_str!("../../docs/faults.md");
+    let named = include_str!("engine_faults.rs").lines().filter_map(|line| {
+        let rest = line.strip_prefix("fault!(").or_else(|| line.strip_prefix("bad_way!("))?;
+        rest.split(',').next()
+    });
+    let missing: Vec<_> = named.filter(|name| !table.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
