@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use popularity::SlotSet;
 
 /// A self-hosted home for a creative community.
 #[derive(Debug, Parser)]
@@ -90,6 +91,14 @@ pub enum Command {
         #[command(subcommand)]
         command: Admin,
     },
+    /// Bring every database up to this version, and do nothing else
+    Migrate,
+    /// Look at the databases over which likes and views are spread, and move slots between them
+    Shards {
+        /// What to do
+        #[command(subcommand)]
+        command: Shards,
+    },
     /// Fill a running system with sample content
     Demo {
         /// Its address
@@ -119,6 +128,22 @@ pub enum Admin {
         /// Let it do what staff may
         #[arg(long)]
         staff: bool,
+    },
+}
+
+/// The databases of popularity.
+#[derive(Debug, Subcommand)]
+pub enum Shards {
+    /// Show which shard holds which slots
+    Status,
+    /// Move slots to a shard, while the system runs
+    Move {
+        /// Which: numbers and ranges, as in 7 12-20
+        #[arg(required = true, value_name = "SLOT")]
+        slots: Vec<SlotSet>,
+        /// Where to
+        #[arg(long, value_name = "SHARD")]
+        to: usize,
     },
 }
 
@@ -158,5 +183,16 @@ mod tests {
         assert!(bare.is_ok_and(|a| a.command.is_none() && a.up.split));
         assert!(Arguments::try_parse_from(["atelier", "--replicas", "palettes=2"]).is_err());
         assert!(Arguments::try_parse_from(["atelier", "serve"]).is_err());
+    }
+
+    #[test]
+    fn slots_are_numbers_and_ranges() {
+        let parse =
+            |words: &[&str]| Arguments::try_parse_from([&["atelier", "shards"], words].concat());
+        assert!(parse(&["status"]).is_ok());
+        assert!(parse(&["move", "7", "12-20", "30,31", "--to", "2"]).is_ok());
+        for bad in [&["move", "--to", "2"][..], &["move", "7"], &["move", "256", "--to", "1"]] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use crate::arguments::{Admin, Arguments, Command};
+use crate::arguments::{Admin, Arguments, Command, Shards};
 use crate::config::Config;
 use crate::topology::Service;
 use crate::{admin, demo, openapi, run, split, status};
@@ -49,6 +49,11 @@ fn start(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
             }
             Command::Admin { command: Admin::CreateUser { name, staff } } => {
                 admin::create_user(&config, &name, staff).await?;
+            }
+            Command::Migrate => admin::migrate(&config).await?,
+            Command::Shards { command: Shards::Status } => admin::shards(&config).await?,
+            Command::Shards { command: Shards::Move { slots, to } } => {
+                admin::move_slots(&config, &slots, to).await?;
             }
             Command::Demo { url } => demo::fill(&url).await?,
             Command::Status { url } => status::show(&url).await?,

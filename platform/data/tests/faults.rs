@@ -2,6 +2,7 @@
 //! there.
 
 #![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::print_stdout, reason = "figures for the table of faults")]
 
 use std::time::{Duration, Instant};
 

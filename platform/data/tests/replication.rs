@@ -1,6 +1,7 @@
 //! A real primary and a real replica: who is read from, who is written to, and what is lost.
 
 #![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::print_stdout, reason = "figures for the table of faults")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};

@@ -35,7 +35,7 @@ impl Slot {
     pub(crate) const fn of(item: Item) -> Self {
         let key = (item.id % IDS).abs() * 4 + (item.kind.number() % 4) as i64;
         // The upper eight of the lower 32 bits.
-        Self((key * GOLDEN % (1 << 32) >> 24) as u8)
+        Self(((key * GOLDEN % (1 << 32)) >> 24) as u8)
     }
 
     /// Every slot.

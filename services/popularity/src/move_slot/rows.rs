@@ -118,6 +118,9 @@ impl Work<'_> {
         let Rows { items, tombstones, likes, hours, erased, changed } = &rows;
         let count = items.len() + tombstones.len() + likes.len() + hours.len() + erased.len();
         let count = count.max(changed.len()) as u64;
+        if count == 0 {
+            return Ok(0);
+        }
         let (slot, mover, writer) = (self.slot, self.mover, taker.clone());
         self.own(taker, move |tx| {
             let (store, rows) = (writer.clone(), rows.clone());

@@ -195,9 +195,8 @@ impl Shards {
     where
         Fut: Future<Output = Result<T, DataError>>,
     {
-        if let [shard] = self.all() {
-            // Nothing to do without.
-            let _ = shard;
+        if self.all().len() == 1 {
+            // There are no others to make a list of.
             return try_join_all(asked.into_iter().map(|(_, ask)| async { ask?.await })).await;
         }
         let nobody = asked.is_empty();

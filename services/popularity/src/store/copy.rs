@@ -194,12 +194,12 @@ impl Texts {
                 "DELETE FROM activity WHERE (kind, hour, item_id) IN (
                      SELECT {three} FROM {{{{rows:1}}}})"
             )),
-            remove_likes_of: text(format!(
+            remove_likes_of: dialect.text(
                 "DELETE FROM likes WHERE (kind, item_id, user_id) IN (
-                     SELECT l.kind, l.item_id, l.user_id FROM {{{{rows:1}}}} CROSS JOIN likes l
+                     SELECT l.kind, l.item_id, l.user_id FROM {{rows:1}} CROSS JOIN likes l
                      WHERE l.kind = CAST(r.value->>0 AS INTEGER)
-                       AND l.item_id = CAST(r.value->>1 AS BIGINT) LIMIT $2)"
-            )),
+                       AND l.item_id = CAST(r.value->>1 AS BIGINT) LIMIT $2)",
+            ),
             forget_changes: text(
                 "DELETE FROM slot_changes WHERE seq IN (
                      SELECT CAST(r.value->>0 AS BIGINT) FROM {{rows:1}})"

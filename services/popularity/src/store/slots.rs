@@ -173,6 +173,9 @@ impl Changed {
     }
 }
 
+/// The shard's number and epoch, and a row of `slots`.
+type SlotRow = (i32, i64, i32, i32, i64, i32, i64, i64);
+
 pub(super) struct Texts {
     note: String,
     births: String,
@@ -232,7 +235,7 @@ impl Store {
         let sql = "SELECT h.number, h.epoch, s.slot, s.state, s.epoch AS slot_epoch, s.peer,
                           s.mover, s.beat
                    FROM shard h CROSS JOIN slots s";
-        let rows: Vec<(i32, i64, i32, i32, i64, i32, i64, i64)> = on.rows(sql, []).await?;
+        let rows: Vec<SlotRow> = on.rows(sql, []).await?;
         let mut found = Standings::unborn();
         for (number, epoch, slot, state, slot_epoch, peer, mover, beat) in rows {
             (found.number, found.epoch) = (usize::try_from(number).ok(), epoch);

@@ -22,7 +22,7 @@ pub(crate) fn begins_on(id: i64) -> usize {
 /// The slot of a palette: as the databases reckon it.
 pub(crate) fn slot(id: i64) -> Slot {
     let key = id % (1 << 29) * 4 + i64::from(Kind::Palette.number());
-    Slot::from(u8::try_from(key * 2_654_435_761 % (1 << 32) >> 24).unwrap())
+    Slot::from(u8::try_from((key * 2_654_435_761 % (1 << 32)) >> 24).unwrap())
 }
 
 /// Whether a shard's database has a palette.
