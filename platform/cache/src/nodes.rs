@@ -126,9 +126,9 @@ impl Nodes {
         let raised = join_all(self.nodes.iter().map(|at| at.next_generation(node, known))).await;
         let newest = raised.iter().flatten().copied().max().unwrap_or(known + 1);
         node.raise(newest);
-        let told = raised.iter().flatten().count();
-        if told == 0 {
-            tracing::warn!(node = node.name, "nobody can be told that a cache node is out of date");
+        if raised.iter().all(Option::is_none) {
+            // Once a node can be reached again it is told; see `Nodes::sync`.
+            tracing::debug!(node = node.name, "nobody can be told that a node is out of date");
         }
         // Those that had counted less far.
         let behind = self.nodes.iter().zip(&raised);

@@ -18,7 +18,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(40);
 
 /// A cache on the ring, for [`Shared`](crate::Shared).
-pub struct Remote<V> {
+pub(crate) struct Remote<V> {
     nodes: Arc<Nodes>,
     name: &'static str,
     ttl: Duration,
@@ -133,11 +133,13 @@ impl<V: Clone + Send + Sync + 'static> Remote<V> {
         loaded
     }
 
-    /// Deletes both copies; see [`Nodes::invalidate`].
+    /// Deletes both copies; see [`Nodes::invalidate`]. Goes on if the caller is dropped.
     pub(crate) async fn invalidate(&self, key: &str) {
         let key = self.full(key);
         self.flights.overtake(&key, || {});
-        self.nodes.invalidate(&key).await;
+        let nodes = Arc::clone(&self.nodes);
+        // An error is the process' end, or a panic, which is logged.
+        tokio::spawn(async move { nodes.invalidate(&key).await }).await.ok();
     }
 
     /// Looks at the first node that answers, and changes nothing.

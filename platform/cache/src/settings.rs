@@ -26,7 +26,8 @@ pub struct CacheSettings {
     /// The longest that a node is left alone.
     pub rest_max_ms: u64,
     /// How often instances look whether a node has missed deletions. A reader may see what
-    /// another instance deleted for this long, if only that instance cannot reach the node.
+    /// another instance deleted for this long, at most four times, if only that instance cannot
+    /// reach the node.
     pub sync_ms: u64,
     /// How long a load may take; what takes longer is not kept.
     pub lease_ms: u64,

@@ -12,12 +12,10 @@ use crate::remote::Remote;
 ///
 /// There is no `insert`: a value comes from a load, which an invalidation can overtake. Nothing
 /// here fails: where a node does not answer, what it keeps is loaded.
-pub enum Shared<K, V> {
-    /// In this process.
-    #[doc(hidden)]
-    Local(Cache<K, V>),
-    /// On the ring.
-    #[doc(hidden)]
+pub struct Shared<K, V>(Place<K, V>);
+
+enum Place<K, V> {
+    Here(Cache<K, V>),
     Ring(Remote<V>),
 }
 
@@ -26,10 +24,10 @@ where
     Cache<K, V>: Clone,
 {
     fn clone(&self) -> Self {
-        match self {
-            Self::Local(cache) => Self::Local(cache.clone()),
-            Self::Ring(remote) => Self::Ring(remote.clone()),
-        }
+        Self(match &self.0 {
+            Place::Here(cache) => Place::Here(cache.clone()),
+            Place::Ring(remote) => Place::Ring(remote.clone()),
+        })
     }
 }
 
@@ -38,11 +36,19 @@ where
     K: Serialize + Hash + Eq + Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
+    pub(crate) fn here(cache: Cache<K, V>) -> Self {
+        Self(Place::Here(cache))
+    }
+
+    pub(crate) fn on_ring(remote: Remote<V>) -> Self {
+        Self(Place::Ring(remote))
+    }
+
     /// What is there for `key`.
     pub async fn get(&self, key: &K) -> Option<V> {
-        match self {
-            Self::Local(cache) => cache.get(key),
-            Self::Ring(remote) => remote.get(&text(key)?).await,
+        match &self.0 {
+            Place::Here(cache) => cache.get(key),
+            Place::Ring(remote) => remote.get(&text(key)?).await,
         }
     }
 
@@ -56,9 +62,9 @@ where
         key: K,
         load: impl Future<Output = Result<V, E>>,
     ) -> Result<V, E> {
-        match self {
-            Self::Local(cache) => cache.get_with(key, load).await,
-            Self::Ring(remote) => match text(&key) {
+        match &self.0 {
+            Place::Here(cache) => cache.get_with(key, load).await,
+            Place::Ring(remote) => match text(&key) {
                 Some(key) => remote.get_with(&key, load).await,
                 None => load.await,
             },
@@ -67,13 +73,15 @@ where
 
     /// Forgets what is there for `key`; call it after the change. Once it returns, nobody is given
     /// what was there before, nor does a load that began earlier bring it back. Two exceptions: an
-    /// instance that reaches a node of the ring which this one does not may read it there for
-    /// [`CacheSettings::sync_ms`](crate::CacheSettings::sync_ms); and if no node can be reached from
-    /// here, until it can or the time to live is over.
+    /// instance that reaches a node of the ring which this one does not may read it there for about
+    /// [`CacheSettings::sync_ms`](crate::CacheSettings::sync_ms), four times that at most; and if no
+    /// node can be reached from here, until one can or the time to live is over.
+    ///
+    /// It goes on if the caller is dropped.
     pub async fn invalidate(&self, key: &K) {
-        match self {
-            Self::Local(cache) => cache.invalidate(key),
-            Self::Ring(remote) => {
+        match &self.0 {
+            Place::Here(cache) => cache.invalidate(key),
+            Place::Ring(remote) => {
                 if let Some(key) = text(key) {
                     remote.invalidate(&key).await;
                 }

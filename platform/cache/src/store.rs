@@ -51,7 +51,8 @@ impl Store {
 
     /// A cache of values that are kept as JSON. `name` tells its keys from those of others and
     /// stands in its metrics: change it when old JSON no longer fits `V`. `capacity` bounds how many
-    /// are kept in this process; on the ring, the nodes' `maxmemory` does.
+    /// are kept in this process; on the ring, the nodes' `maxmemory` does. To be called once for each
+    /// name: what is kept in this process is kept by the cache, and not by its name.
     #[must_use]
     pub fn cache<K, V>(&self, name: &'static str, capacity: u64, ttl: Duration) -> Shared<K, V>
     where
@@ -82,9 +83,16 @@ impl Store {
         V: Clone + Send + Sync + 'static,
     {
         match &self.nodes {
-            None => Shared::Local(Cache::new(name, capacity, ttl)),
-            Some(nodes) => Shared::Ring(Remote::new(Arc::clone(nodes), name, ttl, format)),
+            None => Shared::here(Cache::new(name, capacity, ttl)),
+            Some(nodes) => Shared::on_ring(Remote::new(Arc::clone(nodes), name, ttl, format)),
         }
+    }
+
+    /// Whether all instances have the same caches. Otherwise each has its own, and hears of what
+    /// others invalidate only if they tell it.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.nodes.is_some()
     }
 
     /// How many nodes of the ring answer, of how many; `None` if there is no ring.

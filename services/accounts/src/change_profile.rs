@@ -32,7 +32,7 @@ impl Accounts {
         change: Change,
     ) -> Result<User, Problem> {
         let Change { mut profile, password, current_password } = change;
-        let known = store::fresh(store::user(&self.db.read(), caller.user)).await?;
+        let known = store::user(&self.db.read_primary(), caller.user).await?;
         let known = known.filter(|user| !user.is_deleted()).ok_or_else(no_such_user)?;
         if let Some(password) = &password {
             self.check_current(&known, current_password.as_ref()).await?;
@@ -41,8 +41,9 @@ impl Accounts {
         let now = Timestamp::now().0;
         let until = self.revoked_until(now);
         let (user, session) = (caller.user, caller.session.clone());
-        self.db
-            .write(move |tx: &Tx| {
+        let db = self.db.clone();
+        let write = async move {
+            db.write(move |tx: &Tx| {
                 Box::pin(async move {
                     // Of two changes at once, the second was allowed by a password that is gone.
                     if profile.password_hash.is_some() {
@@ -59,6 +60,8 @@ impl Accounts {
                 })
             })
             .await
+        };
+        self.profiles.changing(user, write).await
     }
 
     /// Checks the current password of an account that has one. A wrong one counts as a failed

@@ -92,8 +92,10 @@ impl Accounts {
         // One account, one saga: two who delete it at once wait for the same.
         let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{NAME} {user}").as_bytes());
         let deletion = Deletion { user, revoked_until };
-        let Err(problem) = self.sagas.run(NAME, id, deletion).await else { return Ok(()) };
-        let row = store::fresh(store::user(&self.db.read(), user)).await?;
+        let sagas = self.sagas.clone();
+        let run = async move { sagas.run(NAME, id, deletion).await };
+        let Err(problem) = self.profiles.changing(user, run).await else { return Ok(()) };
+        let row = store::user(&self.db.read_primary(), user).await?;
         if row.is_some_and(|user| user.is_deleted()) { Ok(()) } else { Err(problem) }
     }
 }

@@ -19,6 +19,7 @@ mod grant;
 mod hasher;
 mod log_in;
 pub mod model;
+mod profiles;
 mod refresh;
 mod rest;
 mod rpc;
@@ -58,6 +59,7 @@ struct Accounts {
     jwks: Bytes,
     settings: Settings,
     sagas: saga::Engine,
+    profiles: profiles::Profiles,
 }
 
 /// Why the service cannot start.
@@ -107,7 +109,22 @@ pub async fn build(
     tasks: &Tasks,
     settings: Settings,
 ) -> Result<Router, BuildError> {
-    let accounts = Accounts::open(db.clone(), mesh, settings, saga_settings()).await?;
+    build_with_cache(db, log, mesh, &cache::Store::embedded(), tasks, settings).await
+}
+
+/// As [`build`], with profiles in a cache that other instances may share.
+///
+/// # Errors
+/// As [`build`].
+pub async fn build_with_cache(
+    db: Database,
+    log: Log,
+    mesh: Mesh,
+    store: &cache::Store,
+    tasks: &Tasks,
+    settings: Settings,
+) -> Result<Router, BuildError> {
+    let accounts = Accounts::open(db.clone(), mesh, store, settings, saga_settings()).await?;
     accounts.sagas.start(tasks);
     ::events::relay(db.clone(), log, tasks);
     workers::start(db, tasks);
@@ -123,6 +140,7 @@ impl Accounts {
     async fn open(
         db: Database,
         mesh: Mesh,
+        store: &cache::Store,
         settings: Settings,
         sagas: saga::Settings,
     ) -> Result<Arc<Self>, BuildError> {
@@ -138,7 +156,8 @@ impl Accounts {
         let sagas = saga::Engine::new(db.clone(), sagas)
             .register(delete_user::definition(mesh, settings.erase_in.clone()));
         let jwks = Bytes::from(jwks.to_string());
-        Ok(Arc::new(Self { db, hasher, signer, jwks, settings, sagas }))
+        let profiles = profiles::Profiles::new(db.clone(), store);
+        Ok(Arc::new(Self { db, hasher, signer, jwks, settings, sagas, profiles }))
     }
 
     fn routes(self: Arc<Self>) -> Router {

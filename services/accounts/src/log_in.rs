@@ -32,8 +32,7 @@ impl Accounts {
         let throttle = Throttle::log_in(&key, &self.settings);
         let turn = self.hasher.turn().await?;
         throttle.check(&self.db).await?;
-        let user =
-            store::fresh(store::by_name(&self.db.read(), std::slice::from_ref(&key))).await?;
+        let user = store::by_name(&self.db.read_primary(), std::slice::from_ref(&key)).await?;
         let user = user.filter(|user| !user.is_deleted());
         let hash = user.as_ref().and_then(|user| user.password_hash.as_deref());
         let fits = turn.verify(password, hash).await?;

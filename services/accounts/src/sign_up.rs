@@ -32,7 +32,7 @@ impl Accounts {
         let SignUp { name, email, password } = wanted;
         // Before the costly hash; the insert decides.
         let keys = name.keys();
-        if store::fresh(store::by_name(&self.db.read(), &keys)).await?.is_some() {
+        if store::by_name(&self.db.read_primary(), &keys).await?.is_some() {
             return Err(taken());
         }
         let password_hash = match &password {

@@ -18,16 +18,9 @@ pub(crate) use users::{
 };
 
 use data::{DataError, Database, Sql, Tx, values};
-use telemetry::Context;
 
 /// How many rows one transaction removes at most, so that it holds up no one.
 const BATCH: i64 = 500;
-
-/// Runs reads that must see everything committed so far: no replica answers them.
-pub(crate) async fn fresh<T>(read: impl Future<Output = T>) -> T {
-    let context = Context::current().unwrap_or_else(Context::background);
-    Context { fresh: true, ..context }.scope(read).await
-}
 
 /// Removes some of what has run out; true if there may be more. `now` in unix milliseconds.
 pub(crate) async fn prune(db: &Database, now: i64) -> Result<bool, DataError> {

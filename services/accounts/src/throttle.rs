@@ -68,7 +68,7 @@ impl Throttle {
     pub(crate) async fn check(&self, db: &Database) -> Result<(), Problem> {
         let now = Timestamp::now().0;
         for counter in &self.counters {
-            let read = store::fresh(store::attempts(&db.read(), &counter.subject, now)).await?;
+            let read = store::attempts(&db.read_primary(), &counter.subject, now).await?;
             if let Some(read) = read.filter(|read| read.count >= counter.most) {
                 return Err(too_many(read, now));
             }

@@ -92,6 +92,53 @@ fn who_reaches_a_node_that_others_do_not_hears_of_it() {
     });
 }
 
+/// Keys whose second copy is with `n1`, and the first with another.
+fn second_at_one(nodes: &Nodes) -> Vec<u32> {
+    let ring = nodes.ring();
+    let copies = |key: &u32| ring.copies(format!("numbers:{key}").as_bytes());
+    (0..KEYS).filter(|key| copies(key)[1] == Some(1)).take(10).collect()
+}
+
+/// What `other` sees of some keys while, and right after, another instance invalidates them, whose
+/// way to the second copy is bad.
+async fn right_after_an_invalidation(spoil: impl Fn(&Instance)) {
+    let nodes = engine_or_skip!(Nodes::start(3).await);
+    let (invalidator, other) = (nodes.far_instance().await, nodes.instance().await);
+    read_all(&other.numbers(), KEYS, 1).await;
+    for key in second_at_one(&nodes) {
+        spoil(&invalidator);
+        let (cache, done) = (other.numbers(), AtomicBool::new(false));
+        let invalidate = async {
+            invalidator.numbers().invalidate(&key).await;
+            done.store(true, Ordering::SeqCst);
+        };
+        let look = async {
+            while !done.load(Ordering::SeqCst) {
+                cache.get(&key).await;
+                // Whoever misses asks the second node, and would give the first its old copy.
+                cache.get_with(key, async { Ok::<_, ()>(2) }).await.unwrap();
+            }
+            cache.get_with(key, async { Ok::<_, ()>(2) }).await.unwrap()
+        };
+        let ((), seen) = tokio::join!(invalidate, look);
+        assert_eq!(seen, 2, "the copy of {key} at the second node came back");
+        invalidator.ways[1].mend().await;
+        invalidator.sees(3).await;
+    }
+}
+
+#[test]
+fn no_old_copy_slips_past_an_invalidation_that_is_slow_at_one_node() {
+    testkit::run(right_after_an_invalidation(|invalidator| {
+        invalidator.ways[1].delay(Duration::from_millis(60));
+    }));
+}
+
+#[test]
+fn no_old_copy_spreads_from_a_node_that_the_invalidation_did_not_reach() {
+    testkit::run(right_after_an_invalidation(|invalidator| invalidator.ways[1].hang()));
+}
+
 /// Some rows, how often each has changed, and how often at least anybody must see that it has.
 #[derive(Default)]
 struct Rows {

@@ -67,12 +67,13 @@ impl World {
             faults,
             ..saga::Settings::default()
         };
-        Accounts::open(self.db.clone(), self.mesh.clone(), settings, sagas).await.unwrap()
+        let store = cache::Store::embedded();
+        Accounts::open(self.db.clone(), self.mesh.clone(), &store, settings, sagas).await.unwrap()
     }
 
     async fn count(&self, of: &str) -> i64 {
         let sql = format!("SELECT COUNT(*) FROM {of}");
-        let row: Option<(i64,)> = store::fresh(self.db.read().row(&sql, values![])).await.unwrap();
+        let row: Option<(i64,)> = self.db.read_primary().row(&sql, values![]).await.unwrap();
         row.unwrap().0
     }
 }

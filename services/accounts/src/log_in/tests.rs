@@ -21,7 +21,8 @@ async fn accounts(database: &DataSettings) -> Arc<Accounts> {
     };
     let db = Database::open(database, MIGRATIONS).await.unwrap();
     let mesh = Mesh::new(MeshSettings::default());
-    Accounts::open(db, mesh, settings, saga::Settings::default()).await.unwrap()
+    let store = cache::Store::embedded();
+    Accounts::open(db, mesh, &store, settings, saga::Settings::default()).await.unwrap()
 }
 
 async fn sign_up(accounts: &Accounts, name: &str, password: Option<&str>) -> ids::UserId {

@@ -15,6 +15,7 @@ use super::body::{ChangeBody, Message, Wrong};
 use super::cookies;
 use crate::change_profile::{Change, no_such_user};
 use crate::model::{Bio, DisplayName, Email};
+use crate::profiles::Public;
 use crate::store::{Profile, User};
 use crate::{Accounts, store};
 
@@ -52,9 +53,12 @@ pub(super) async fn read(
     Caller(caller): Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let user = living(store::user(&accounts.db.read(), id).await?)?;
     let shared = caller.as_ref().is_none_or(|caller| caller.user != id && !caller.staff);
-    let view = view(user, caller.as_ref());
+    let view = if shared {
+        ProfileView::from(accounts.profiles.of(id).await?.ok_or_else(no_such_user)?)
+    } else {
+        view(living(store::user(&accounts.db.read(), id).await?)?, caller.as_ref())
+    };
     let body = serde_json::to_vec(&view).map_err(|error| {
         tracing::error!(%error, "a profile cannot be written as JSON");
         Problem::internal()
@@ -113,7 +117,7 @@ pub(super) async fn delete(
     Path(id): Path<UserId>,
     SignedIn(caller): SignedIn,
 ) -> Result<Response, Problem> {
-    living(store::fresh(store::user(&accounts.db.read(), id)).await?)?;
+    living(store::user(&accounts.db.read_primary(), id).await?)?;
     if caller.user != id && !caller.staff {
         return Err(Problem::forbidden("this account is not yours"));
     }
@@ -133,15 +137,23 @@ fn living(user: Option<User>) -> Result<User, Problem> {
 fn view(user: User, caller: Option<&Principal>) -> ProfileView {
     let owner = caller.is_some_and(|caller| caller.user == user.id());
     let staff = caller.is_some_and(|caller| caller.staff);
-    ProfileView {
-        user_id: user.id(),
-        username: user.username,
-        email: (owner || staff).then_some(user.email),
-        created_at: Timestamp(user.created_at),
-        display_name: user.display_name,
-        bio: user.bio,
-        // Filled by the chat service's two-phase commit once there is one.
-        chats: owner.then(Vec::new),
+    let email = (owner || staff).then(|| user.email.clone());
+    // The chats are filled by the chat service's two-phase commit once there is one.
+    ProfileView { email, chats: owner.then(Vec::new), ..ProfileView::from(Public::from(user)) }
+}
+
+/// What everybody may see.
+impl From<Public> for ProfileView {
+    fn from(profile: Public) -> Self {
+        Self {
+            user_id: profile.user,
+            username: profile.username,
+            email: None,
+            created_at: Timestamp(profile.created_at),
+            display_name: profile.display_name,
+            bio: profile.bio,
+            chats: None,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) struct StoredKey {
 /// All keys, the one that signs first; on a new database one is made. However many instances ask
 /// at once, they get the same.
 pub(crate) async fn first_key(db: &Database, now: i64) -> Result<Vec<StoredKey>, DataError> {
-    let keys = super::fresh(all(&db.read())).await?;
+    let keys = all(&db.read_primary()).await?;
     if !keys.is_empty() {
         return Ok(keys);
     }

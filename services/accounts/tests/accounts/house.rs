@@ -51,11 +51,17 @@ impl House {
 
     /// Another instance of the service on the same database.
     pub async fn on(db: Database, log: Log, settings: Settings) -> Self {
+        Self::sharing(db, log, &cache::Store::embedded(), settings).await
+    }
+
+    /// Another instance, with a cache that others may share.
+    pub async fn sharing(db: Database, log: Log, store: &cache::Store, settings: Settings) -> Self {
         let (mesh, tasks) = (Mesh::new(MeshSettings::default()), Tasks::new());
         let (palettes, popularity) = (Sibling::default(), Sibling::default());
         mesh.install("palettes", palettes.router());
         mesh.install("popularity", popularity.router());
-        let router = accounts::build(db.clone(), log.clone(), mesh.clone(), &tasks, settings);
+        let (own, told, around) = (db.clone(), log.clone(), mesh.clone());
+        let router = accounts::build_with_cache(own, told, around, store, &tasks, settings);
         let router = router.await.unwrap();
         Self { router, db, log, mesh, tasks, palettes, popularity }
     }

@@ -9,4 +9,5 @@ mod keys;
 mod log_in;
 mod profile;
 mod sessions;
+mod shared;
 mod sign_up;

@@ -107,6 +107,45 @@ on_each_engine!(what_ended_long_ago_is_forgotten_later, |at: DataSettings| async
     process.commit(id).await.unwrap();
 });
 
+on_each_engine!(all_votes_are_no_decision_yet, |at: DataSettings| async move {
+    let (site, time, _) = site(&at).await;
+    let db = Database::open(&testkit::sibling(&at, "other").await, &[crate::MIGRATIONS]).await;
+    let db = db.unwrap();
+    // Where everybody has voted yes and the coordinator's own part cannot be done just now, the
+    // saga is given back with its first step on record.
+    let engine = |decided: Result<i64, StepError>| {
+        let patient = Settings {
+            first_pause: Duration::from_secs(3),
+            longest_pause: Duration::from_secs(3),
+            wait: Duration::from_millis(100),
+            ..settings(&time)
+        };
+        let all = Participants::new().with("site", |_: &i64| true, site.process(None));
+        Engine::new(db.clone(), patient).register(Definition::new("slow").two_phase(
+            all,
+            move |_, _, _| {
+                let decided = decided.clone();
+                Box::pin(async move { decided })
+            },
+        ))
+    };
+    let busy = engine(Err(StepError::Retry("busy".into())));
+    let id = TxId { id: Uuid::new_v4(), round: 0 };
+    assert_eq!(busy.run("slow", id.saga(), 7_i64).await.unwrap_err().status(), 503);
+    let row = crate::store::load(&db, id.saga()).await.unwrap().unwrap();
+    assert_eq!((row.step, row.owner), (1, None));
+    assert_eq!(busy.outcome(id).await.unwrap(), Outcome::Undecided);
+    time.fetch_add(6_000, Ordering::SeqCst);
+    assert_eq!(site.process(None).ask(&busy).await.unwrap(), 1);
+    assert_eq!(site.seen(id).await.0.as_deref(), Some("prepared"));
+    let room = Arc::new(tokio::sync::Semaphore::new(1));
+    let able = engine(Ok(8));
+    crate::recovery::take_up(&able, &room).await.unwrap();
+    drop(room.acquire().await.unwrap());
+    assert_eq!(able.outcome(id).await.unwrap(), Outcome::Committed);
+    assert_eq!(site.seen(id).await.0.as_deref(), Some("committed"));
+});
+
 on_each_engine!(a_coordinator_knows_nothing_of_what_it_forgot, |at: DataSettings| async move {
     let world = World::build(&at, 0).await;
     let id = TxId { id: Uuid::new_v4(), round: 0 };
