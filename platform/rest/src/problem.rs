@@ -2,6 +2,7 @@
 //! It is also how an error crosses gRPC: whole, in the status' details.
 
 use axum::response::{IntoResponse, Response};
+use blobs::BlobError;
 use data::DataError;
 use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
@@ -96,6 +97,13 @@ impl Problem {
     #[must_use]
     pub fn unsupported_type(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+    }
+
+    /// 416: of all `size` bytes, which the body and `Content-Range` tell, none is in that range.
+    #[must_use]
+    pub fn range_not_satisfiable(size: u64) -> Self {
+        let detail = format!("there are {size} bytes, and none of them in that range");
+        Self::new(StatusCode::RANGE_NOT_SATISFIABLE, detail).with_extra("size", size.into())
     }
 
     /// 422: well-formed, but not acceptable.
@@ -212,6 +220,12 @@ impl IntoResponse for Problem {
         if let Some(allow) = self.allow.as_deref().and_then(|a| HeaderValue::from_str(a).ok()) {
             headers.insert(header::ALLOW, allow);
         }
+        if self.status() == StatusCode::RANGE_NOT_SATISFIABLE
+            && let Some(size) = self.extra.get("size").and_then(Value::as_u64)
+            && let Ok(range) = HeaderValue::from_str(&format!("bytes */{size}"))
+        {
+            headers.insert(header::CONTENT_RANGE, range);
+        }
         if self.status() == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -234,10 +248,30 @@ impl From<DataError> for Problem {
     }
 }
 
+impl From<BlobError> for Problem {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::NotFound => Self::not_found("there is no such file"),
+            BlobError::TooLarge { limit } => Self::too_large(format!("more than {limit} bytes")),
+            BlobError::BadRange { size } => Self::range_not_satisfiable(size),
+            BlobError::Source(_) => Self::bad_request("the body broke off"),
+            BlobError::Superseded => Self::conflict("it was written by somebody else meanwhile"),
+            BlobError::Unavailable(_) => {
+                tracing::warn!(%error, "store of files unavailable");
+                Self::unavailable(1, "the files cannot be reached right now")
+            }
+            BlobError::Startup(_) | BlobError::Other(_) => {
+                tracing::error!(%error, "store of files failed");
+                Self::internal()
+            }
+        }
+    }
+}
+
 impl From<Problem> for Status {
     fn from(problem: Problem) -> Self {
         let code = match problem.status {
-            400 | 413 | 415 | 422 => Code::InvalidArgument,
+            400 | 413 | 415 | 416 | 422 => Code::InvalidArgument,
             401 => Code::Unauthenticated,
             403 => Code::PermissionDenied,
             404 => Code::NotFound,
@@ -301,9 +335,23 @@ mod tests {
             Problem::unavailable(7, "down"),
             Problem::conflict("taken").with_field("name", "taken"),
             Problem::method_not_allowed("GET, HEAD"),
+            Problem::range_not_satisfiable(7),
         ] {
             assert_eq!(Problem::from(Status::from(problem.clone())), problem);
         }
+    }
+
+    #[test]
+    fn errors_of_the_store_of_files_tell_what_to_do() {
+        let answer = |error: BlobError| Problem::from(error).into_response();
+        let range = answer(BlobError::BadRange { size: 7 });
+        assert_eq!(range.status(), StatusCode::RANGE_NOT_SATISFIABLE);
+        assert_eq!(range.headers()[header::CONTENT_RANGE], "bytes */7");
+        let down = answer(BlobError::Unavailable("http://10.0.0.7 refused".into()));
+        assert_eq!(down.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(down.headers()[header::RETRY_AFTER], "1");
+        let inside = Problem::from(BlobError::Other("key GK123".into()));
+        assert_eq!(inside, Problem::internal());
     }
 
     #[test]
