@@ -32,6 +32,8 @@ pub struct Config {
     pub discovery: discovery::Settings,
     /// `[mesh]`
     pub mesh: MeshSettings,
+    /// `[cache]`: what instances share of their caches.
+    pub cache: cache::CacheSettings,
     /// `[events]`: where the event log is.
     pub events: Option<events::LogSettings>,
     /// `[database.SERVICE]`: the database of a service.
@@ -55,6 +57,7 @@ impl Default for Config {
             limits: Limits::default(),
             discovery: discovery::Settings::default(),
             mesh: MeshSettings::default(),
+            cache: cache::CacheSettings::default(),
             events: None,
             database: BTreeMap::new(),
             gateway: gateway::Settings::default(),
@@ -223,6 +226,22 @@ mod tests {
         assert_eq!(Config::load(&arguments).expect("file").listen, "127.0.0.1:1");
         arguments.listen = Some("127.0.0.1:2".into());
         assert_eq!(Config::load(&arguments).expect("both").listen, "127.0.0.1:2");
+    }
+
+    #[test]
+    fn the_examples_can_be_used() {
+        for example in ["atelier.example.toml", "atelier.cluster.example.toml"] {
+            let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+            let arguments = Common { config: Some(root.join(example)), ..Common::default() };
+            let config = Config::load(&arguments).expect(example);
+            let defaults = Config::default();
+            assert_eq!(config.listen == defaults.listen, example == "atelier.example.toml");
+            // An example that shows a default shows the one that is.
+            if example == "atelier.example.toml" {
+                let values = |config| toml::Table::try_from(config).expect("TOML");
+                assert_eq!(values(config), values(defaults));
+            }
+        }
     }
 
     #[test]

@@ -152,7 +152,11 @@ impl System {
         let log = Log::open(&config.event_log())
             .await
             .map_err(|error| StartError::Database { service: "events", error })?;
-        let building = Building { config, log: &log, mesh: &mesh, tasks: &inner };
+        let caches = cache::Store::open(&config.cache, &inner)
+            .await
+            .map_err(|error| StartError::Build { service: "cache", reason: error.to_string() })?;
+        let building =
+            Building { config, log: &log, mesh: &mesh, caches: &caches, tasks: &inner };
         tokio::try_join!(
             building.accounts(has(Service::Accounts)),
             building.palettes(has(Service::Palettes)),
@@ -219,13 +223,21 @@ struct Building<'a> {
     config: &'a Config,
     log: &'a Log,
     mesh: &'a Mesh,
+    caches: &'a cache::Store,
     tasks: &'a Tasks,
 }
 
 impl Building<'_> {
     async fn accounts(&self, here: bool) -> Result<(), StartError> {
         self.service(here, "accounts", accounts::MIGRATIONS, |db, log, mesh, tasks| {
-            accounts::build(db, log, mesh, tasks, self.config.accounts.clone())
+            accounts::build_with_cache(
+                db,
+                log,
+                mesh,
+                self.caches,
+                tasks,
+                self.config.accounts.clone(),
+            )
         })
         .await
     }

@@ -61,9 +61,11 @@ impl Child {
             option("--listen", listen.to_string());
         }
         let mut environment = Vec::new();
-        if let Some(discovery) = process.discovery {
-            environment.push(("ATELIER__DISCOVERY__LISTEN", discovery.to_string()));
+        if let Some(registry) = process.registry {
+            environment.push(("ATELIER__DISCOVERY__LISTEN", registry.to_string()));
         }
+        let at: Vec<_> = process.registries.iter().map(ToString::to_string).collect();
+        environment.push(("ATELIER__DISCOVERY__AT", format!("{at:?}")));
         // Each process has a private address of its own.
         let ip = config.mesh.listen.rsplit_once(':').map_or("127.0.0.1", |(ip, _)| ip);
         environment.push(("ATELIER__MESH__LISTEN", format!("{ip}:0")));

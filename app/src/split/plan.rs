@@ -14,8 +14,10 @@ pub struct Process {
     pub number: usize,
     /// Where clients connect, for a gateway.
     pub listen: Option<SocketAddr>,
-    /// Where the registry is.
-    pub discovery: Option<SocketAddr>,
+    /// Where the registry listens, for a registry.
+    pub registry: Option<SocketAddr>,
+    /// Where all registries are.
+    pub registries: Vec<SocketAddr>,
 }
 
 impl Process {
@@ -34,17 +36,17 @@ impl Plan {
     /// One process for each service, more where `replicas` says so.
     ///
     /// # Errors
-    /// [`StartError`] for an unknown service, or more than one registry: it keeps its state in
-    /// memory, and heartbeats restore it in the process that takes its place.
+    /// [`StartError`] for an unknown service, or for more than one registry without a broker through
+    /// which they agree.
     pub fn new(config: &Config, replicas: &[(String, usize)]) -> Result<Self, StartError> {
         let mut processes = Vec::new();
         let mut wanted: Vec<(Service, usize)> = Service::ALL.map(|service| (service, 1)).into();
         for (name, number) in replicas {
             let service: Service = name.parse()?;
-            if service == Service::Discovery && *number > 1 {
+            if service == Service::Discovery && *number > 1 && config.discovery.registry.is_none() {
                 return Err(StartError::Build {
                     service: "discovery",
-                    reason: "one machine has one registry; traffic goes on while it restarts"
+                    reason: "several registries agree through a broker: set [discovery] registry"
                         .into(),
                 });
             }
@@ -62,22 +64,31 @@ impl Plan {
                 service,
                 number,
                 listen: None,
-                discovery: None,
+                registry: None,
+                registries: Vec::new(),
             }));
         }
         Ok(Self(processes))
     }
 
-    /// The plan with its addresses. Gateways after the first listen on the ports after the first's.
+    /// The plan with its addresses. Gateways and registries after the first listen on the ports
+    /// after the first's.
     #[must_use]
     pub fn with_addresses(mut self, public: SocketAddr, discovery: SocketAddr) -> Self {
         for process in &mut self.0 {
-            process.discovery = Some(discovery);
-            if process.service == Service::Gateway {
+            let nth = |first: SocketAddr| {
                 let offset = u16::try_from(process.number - 1).unwrap_or(u16::MAX);
-                let port = public.port().saturating_add(offset);
-                process.listen = Some(SocketAddr::new(public.ip(), port));
+                SocketAddr::new(first.ip(), first.port().saturating_add(offset))
+            };
+            match process.service {
+                Service::Gateway => process.listen = Some(nth(public)),
+                Service::Discovery => process.registry = Some(nth(discovery)),
+                _ => {}
             }
+        }
+        let registries: Vec<_> = self.0.iter().filter_map(|process| process.registry).collect();
+        for process in &mut self.0 {
+            process.registries.clone_from(&registries);
         }
         self
     }
@@ -119,11 +130,17 @@ mod tests {
     }
 
     #[test]
-    fn gateways_stand_side_by_side() {
+    fn gateways_and_registries_stand_side_by_side() {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let plan =
-            plan(&[("gateway", 2)]).expect("a plan").with_addresses(address(8080), address(1));
-        let listens: Vec<_> = plan.processes().into_iter().filter_map(|p| p.listen).collect();
+        let mut config = Config::default();
+        config.discovery.registry = "nats://127.0.0.1:4222".to_owned().try_into().ok();
+        let replicas = [("gateway".to_owned(), 2), ("discovery".to_owned(), 2)];
+        let plan = Plan::new(&config, &replicas).expect("a plan");
+        let processes = plan.with_addresses(address(8080), address(8500)).processes();
+        let listens: Vec<_> = processes.iter().filter_map(|p| p.listen).collect();
         assert_eq!(listens, [address(8080), address(8081)]);
+        let registries = [address(8500), address(8501)];
+        assert_eq!(processes.iter().filter_map(|p| p.registry).collect::<Vec<_>>(), registries);
+        assert!(processes.iter().all(|process| process.registries == registries));
     }
 }
