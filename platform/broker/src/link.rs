@@ -151,3 +151,41 @@ fn now_nanos() -> u128 {
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |since| since.as_nanos())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use testkit::{Nats, Proxy, engine_or_skip, eventually};
+
+    use super::*;
+    use crate::StreamSettings;
+
+    #[test]
+    fn what_is_queued_in_a_broken_link_is_never_sent() {
+        testkit::run(async {
+            let nats = engine_or_skip!(Nats::start().await);
+            let proxy = Proxy::to(nats.address()).await;
+            let servers = Servers::parse(&format!("nats://{}", proxy.address())).unwrap();
+            let link = Link::connect(&servers, "test").await.unwrap();
+            let settings =
+                StreamSettings::log("log", Duration::from_secs(60), Duration::from_secs(60), 1);
+            link.stream(&settings).await.unwrap();
+            proxy.cut().await;
+            // Past all care: straight into the client's queue.
+            for _ in 0..10 {
+                link.client.publish("log.late", Bytes::new()).await.ok();
+            }
+            link.broken().await;
+            proxy.mend().await;
+            let direct = Servers::parse(&nats.url()).unwrap();
+            let other = Link::connect(&direct, "test").await.unwrap();
+            let stream = other.stream(&settings).await.unwrap();
+            // The client gives up, so that its task ends with it: no queue, no reconnection.
+            eventually("it has given up", || async {
+                link.client.publish("log.late", Bytes::new()).await.is_err()
+            })
+            .await;
+            assert_eq!(stream.head().await.unwrap(), 0);
+        });
+    }
+}
