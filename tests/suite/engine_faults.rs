@@ -247,10 +247,14 @@ bad_way!(no_connection_answers, |way| way.hang());
 #[test]
 fn the_table_has_a_row_for_each() {
     let table = include_str!("../../docs/faults.md");
-    let named = include_str!("engine_faults.rs").lines().filter_map(|line| {
-        let rest = line.strip_prefix("fault!(").or_else(|| line.strip_prefix("bad_way!("))?;
-        rest.split(',').next()
-    });
-    let missing: Vec<_> = named.filter(|name| !table.contains(&format!("`{name}`"))).collect();
+    let source = include_str!("engine_faults.rs");
+    let named: Vec<_> = ["\nfault!(", "\nbad_way!("]
+        .iter()
+        .flat_map(|opens| source.split(opens).skip(1))
+        .filter_map(|rest| rest.split(',').next().map(str::trim))
+        .collect();
+    assert!(named.len() > 10, "{named:?}");
+    let missing: Vec<_> =
+        named.iter().filter(|name| !table.contains(&format!("`{name}`"))).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
