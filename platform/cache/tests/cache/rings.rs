@@ -52,6 +52,12 @@ impl Nodes {
         Instance::open(&settings, Vec::new()).await
     }
 
+    /// An instance that does not ask by itself, for as long as a test lasts, what nodes have missed.
+    pub(crate) async fn idle_instance(&self) -> Instance {
+        let settings = Self::settings(self.redis.iter().map(Redis::url));
+        Instance::open(&CacheSettings { sync_ms: 60_000, ..settings }, Vec::new()).await
+    }
+
     /// An instance whose ways to the nodes can be cut.
     pub(crate) async fn far_instance(&self) -> Instance {
         let mut ways = Vec::new();

@@ -139,6 +139,25 @@ fn no_old_copy_spreads_from_a_node_that_the_invalidation_did_not_reach() {
     testkit::run(right_after_an_invalidation(|invalidator| invalidator.ways[1].hang()));
 }
 
+#[test]
+fn a_node_that_was_told_refuses_who_was_not() {
+    testkit::run(async {
+        let nodes = engine_or_skip!(Nodes::start(3).await);
+        let (cut_off, idle) = (nodes.far_instance().await, nodes.idle_instance().await);
+        read_all(&idle.numbers(), KEYS, 1).await;
+        cut_off.ways[1].hang();
+        for key in 0..KEYS {
+            cut_off.numbers().invalidate(&key).await;
+        }
+        cut_off.ways[1].mend().await;
+        // Whoever could not reach it tells it what it missed before all else.
+        cut_off.sees(3).await;
+        for key in 0..KEYS {
+            assert_eq!(idle.numbers().get(&key).await, None, "key {key}");
+        }
+    });
+}
+
 /// Some rows, how often each has changed, and how often at least anybody must see that it has.
 #[derive(Default)]
 struct Rows {
