@@ -13,6 +13,8 @@
 //! | fenced | here | away |
 //! | away | here | remove what is left at the giver; absent |
 //!
+//! A move to where the slot is calls off one that has not come to the fence.
+//!
 //! Writes wait only from the fence to the taker's `here`: two small transactions and what changed
 //! during one round trip.
 //!
@@ -82,7 +84,8 @@ pub struct Moved {
 /// Where a test may end a move, as a crash would: `true` ends it.
 pub(crate) type Crash<'a> = &'a (dyn Fn(&'static str) -> bool + Send + Sync);
 
-/// Moves a slot to a shard. If it is there already, what an earlier move left is tidied up.
+/// Moves a slot to a shard. If it is there already it stays, even if it was about to leave, and what
+/// earlier moves left elsewhere is tidied up.
 pub(crate) async fn move_slot(
     shards: &Shards,
     slot: Slot,
@@ -92,13 +95,6 @@ pub(crate) async fn move_slot(
     let taker = shards.all().get(to).ok_or(MoveError::NoSuchShard(to))?;
     shards.look_again().await;
     let holder = shards.holder(slot).map_err(|_| MoveError::Nowhere(slot))?;
-    let placement = shards.placement();
-    if let Some(standing) = placement.said(holder.number).map(|said| said.of(slot))
-        && holder.number == to
-        && standing.state != State::Here
-    {
-        return Err(MoveError::Underway { slot, to: standing.peer });
-    }
     let mover = loop {
         let mover: i64 = rand::random();
         if mover != 0 {
@@ -110,6 +106,13 @@ pub(crate) async fn move_slot(
         // Others may still have to let go of it.
         true => shards.all().iter().filter(|s| s.number != to).map(|s| (s, taker)).collect(),
     };
+    if holder.number == to {
+        let stays = Work { slot, giver: holder, taker: holder, mover, crash };
+        let placement = shards.placement();
+        let others = shards.all().iter().filter(|shard| shard.number != to);
+        let epochs = others.filter_map(|other| Some(placement.said(other.number)?.of(slot).epoch));
+        stays.stay(epochs.max().unwrap_or_default()).await?;
+    }
     let mut moved = Moved::default();
     for (giver, taker) in parties {
         let finished_only = holder.number == to;
@@ -160,7 +163,17 @@ impl Work<'_> {
                         self.point("cleaned up")?;
                         self.step(giver, at_giver, State::Absent, at_giver.epoch).await?;
                     }
-                    _ => return Ok(moved),
+                    // It was to go there, and then stayed.
+                    State::Arriving => {
+                        let at_giver = self.claim(giver, at_giver).await?;
+                        self.step(giver, at_giver, State::Clearing, at_giver.epoch).await?;
+                    }
+                    State::Clearing => {
+                        let at_giver = self.claim(giver, at_giver).await?;
+                        self.clear(giver, State::Clearing).await?;
+                        self.step(giver, at_giver, State::Absent, at_giver.epoch).await?;
+                    }
+                    State::Absent => return Ok(moved),
                 }
                 continue;
             }
@@ -217,6 +230,22 @@ impl Work<'_> {
         }
     }
 
+    /// Calls a move off that has not come to the fence. The epoch passes over that of every other
+    /// shard, so that a taker knows that it is not to go on.
+    async fn stay(&self, others: i64) -> Result<(), MoveError> {
+        let store = self.giver.store()?;
+        let seen = self.look(store).await?;
+        match seen.state {
+            State::Here if others < seen.epoch => Ok(()),
+            State::Here | State::Leaving => {
+                let seen = self.claim(store, seen).await?;
+                // That of a taker who cannot be reached is one more.
+                self.step(store, seen, State::Here, others.max(seen.epoch + 1) + 1).await
+            }
+            _ => Err(MoveError::Underway { slot: self.slot, to: seen.peer }),
+        }
+    }
+
     fn point(&self, name: &'static str) -> Result<(), MoveError> {
         if (self.crash)(name) { Err(MoveError::Ended) } else { Ok(()) }
     }
@@ -259,7 +288,7 @@ impl Work<'_> {
             let store = writer.clone();
             Box::pin(async move {
                 let changed = store.change_hands(tx, slot, seen, next).await?;
-                if changed && matches!(state, State::Leaving | State::Away) {
+                if changed && matches!(state, State::Leaving | State::Away | State::Here) {
                     store.forget_all_changes(tx, slot).await?;
                 }
                 Ok(changed)

@@ -47,6 +47,14 @@ impl Stalled {
         Ok(())
     }
 
+    /// Where a slot that is on its way to `shard` is to be: not there if its move was called off.
+    fn taker(&self, slot: Slot, shard: usize, epoch: i64) -> Option<usize> {
+        let placement = self.shards.placement();
+        let holder = placement.holder(slot)?;
+        let called_off = placement.said(holder)?.of(slot).epoch > epoch;
+        Some(if called_off { holder } else { shard })
+    }
+
     async fn dead(&self) -> Vec<(Slot, usize)> {
         let mut moving: HashMap<(usize, Slot), Standing> = HashMap::new();
         for shard in self.shards.all().iter().filter(|shard| !shard.is_away()) {
@@ -71,10 +79,10 @@ impl Stalled {
                 (*last, *since) = (standing, Instant::now());
             } else if since.elapsed() >= self.patience {
                 let to = match standing.state {
-                    State::Clearing | State::Arriving => shard,
-                    _ => standing.peer,
+                    State::Clearing | State::Arriving => self.taker(slot, shard, standing.epoch),
+                    _ => Some(standing.peer),
                 };
-                dead.push((slot, to));
+                dead.extend(to.map(|to| (slot, to)));
             }
         }
         // The giver and the taker tell of the same move; the giver lives while the taker does.

@@ -374,6 +374,35 @@ on_three_shards!(what_is_withdrawn_on_the_way_stays_gone, |cell: Cell| async mov
     house.assert_exact().await;
 });
 
+on_three_shards!(a_move_can_be_called_off, |cell: Cell| async move {
+    let house = House::open(cell).await;
+    house.palettes(1).await;
+    house.like(7, 1).await;
+    let at = begins_on(1);
+    let to = (at + 1) % 3;
+    let operator = house.operator().await;
+    for point in ["clearing", "arriving", "leaving", "copied", "caught up"] {
+        let died = operator.move_slot_until(slot(1), to, &|name| name == point).await;
+        assert!(matches!(died, Err(MoveError::Ended)), "{point}: {died:?}");
+        house.unlike(7, 1).await;
+        operator.move_slot(slot(1), at).await.unwrap();
+        assert_eq!(house.like(7, 1).await["likes"], 1, "{point}");
+        assert_eq!(house.number("SELECT COUNT(*) FROM slot_changes").await, 0, "{point}");
+        let rests = "SELECT COUNT(*) FROM slots WHERE state NOT IN (1, 5)";
+        assert_eq!(house.number(rests).await, 0, "{point}");
+        assert_eq!(house.number("SELECT COUNT(*) FROM items").await, 1, "{point}");
+        house.assert_exact().await;
+    }
+    operator.move_slot(slot(1), to).await.unwrap();
+    assert_eq!(house.counts(1).await.0, 1);
+    let fenced = operator.move_slot_until(slot(1), at, &|name| name == "fenced").await;
+    assert!(matches!(fenced, Err(MoveError::Ended)), "{fenced:?}");
+    let late = operator.move_slot(slot(1), to).await.unwrap_err();
+    assert!(matches!(late, MoveError::Underway { .. }), "{late}");
+    operator.move_slot(slot(1), at).await.unwrap();
+    house.assert_exact().await;
+});
+
 on_three_shards!(what_cannot_be_moved_says_why, |cell: Cell| async move {
     let house = House::open(cell).await;
     house.palettes(1).await;
