@@ -40,6 +40,9 @@ struct Arguments {
     /// A broker that runs; left out, one is started
     #[arg(long)]
     nats: Option<String>,
+    /// How many servers of its cluster keep the stream
+    #[arg(long, default_value_t = 1)]
+    replicas: usize,
 }
 
 const NAME: &str = "bench.happened.v1";
@@ -76,6 +79,7 @@ async fn main() -> Result<(), Failure> {
                 "embedded" => LogSettings::sqlite(folder.path().join("log.db")),
                 _ => LogSettings {
                     stream: format!("bench-{round}-{}", std::process::id()),
+                    stream_replicas: arguments.replicas,
                     ..LogSettings::nats(broker.as_str())
                 },
             };

@@ -19,6 +19,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 /// Until a request or a publication that is not answered has failed.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const PING_EVERY: Duration = Duration::from_secs(5);
+/// Messages that wait to be read. Flow control keeps them to 32 MB; this is room for small ones.
+const UNREAD: usize = 256 * 1024;
 /// Where a client is sent that wants to reconnect: nobody can listen at port 0.
 const NOWHERE: &str = "nats://127.0.0.1:0";
 
@@ -59,6 +61,7 @@ impl Link {
             .request_timeout(Some(ANSWER_WITHIN))
             .ping_interval(PING_EVERY)
             .ignore_discovered_servers()
+            .subscription_capacity(UNREAD)
             .max_reconnects(1)
             .event_callback(move |event| {
                 if matches!(event, Event::Disconnected | Event::Closed | Event::LameDuckMode) {

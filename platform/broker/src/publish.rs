@@ -36,14 +36,7 @@ impl Link {
     /// should be published again on another one.
     pub async fn publish(&self, stream: &str, messages: Vec<Outgoing>) -> Result<u64, BrokerError> {
         let mut new = 0;
-        let cluster = self.is_cluster();
-        let mut rest = messages.into_iter().peekable();
-        while rest.peek().is_some() {
-            let mut keys = HashSet::new();
-            let mut wave = Vec::new();
-            while let Some(next) = rest.next_if(|m| !cluster || keys.insert(m.key.clone())) {
-                wave.push(next);
-            }
+        for wave in waves(messages, self.is_cluster()) {
             new += self.wave(stream, wave).await.inspect_err(|_| self.fail())?;
         }
         Ok(new)
@@ -79,11 +72,49 @@ impl Link {
     }
 }
 
+/// Cuts `messages` into pieces that may be on their way together: all of them, or, `apart`, those
+/// up to the next one whose key is among them already.
+fn waves(messages: Vec<Outgoing>, apart: bool) -> impl Iterator<Item = Vec<Outgoing>> {
+    let mut rest = messages.into_iter().peekable();
+    std::iter::from_fn(move || {
+        let mut keys = HashSet::new();
+        let mut wave = Vec::new();
+        while let Some(next) = rest.next_if(|m| !apart || keys.insert(m.key.clone())) {
+            wave.push(next);
+        }
+        (!wave.is_empty()).then_some(wave)
+    })
+}
+
 fn reason(error: async_nats::jetstream::context::PublishError) -> BrokerError {
     match error.kind() {
         PublishErrorKind::MaxPayloadExceeded => BrokerError::refused(format!(
             "an event is larger than the broker takes; raise its max_payload: {error}"
         )),
         _ => BrokerError::away(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(keys: &str, apart: bool) -> Vec<String> {
+        let message = |key: char| Outgoing {
+            id: String::new(),
+            subject: String::new(),
+            key: key.into(),
+            payload: Bytes::new(),
+        };
+        let waves = waves(keys.chars().map(message).collect(), apart);
+        waves.map(|wave| wave.into_iter().map(|m| m.key).collect()).collect()
+    }
+
+    #[test]
+    fn in_a_cluster_a_key_is_on_its_way_once() {
+        assert_eq!(cut("abcabbc", true), ["abc", "ab", "bc"]);
+        assert_eq!(cut("aaa", true), ["a", "a", "a"]);
+        assert_eq!(cut("abcabbc", false), ["abcabbc"]);
+        assert_eq!(cut("", true), [""; 0]);
     }
 }

@@ -23,7 +23,9 @@ pub(in crate::log) async fn run(log: JetStream, out: Out) {
     let mut told = false;
     loop {
         let Err(error) = follow(&log, &out, &mut seen).await else { continue };
-        if log.session.send_replace(None).is_some() {
+        if let Some(session) = log.session.send_replace(None) {
+            // Whoever waits for an answer over it need not wait any longer.
+            session.link.fail();
             (told, pause) = (false, FIRST_PAUSE);
         }
         if !told {
