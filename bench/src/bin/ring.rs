@@ -67,6 +67,9 @@ async fn found(out: &mut impl Write, arguments: &Arguments, dead: usize) -> io::
     let tasks = Tasks::new();
     let settings = CacheSettings::ring(nodes.iter().map(Redis::url));
     let store = Store::open(&settings, &tasks).await.map_err(io::Error::other)?;
+    let all = nodes.len();
+    testkit::eventually("all nodes answer", || async { store.answering() == Some((all, all)) })
+        .await;
     let cache = store.cache("bench", 1, Duration::from_secs(3600));
     ask_all(&cache, arguments.keys).await;
     for node in &nodes[..dead] {

@@ -98,7 +98,8 @@ pub enum CreateError {
     Data(#[from] DataError),
 }
 
-/// Starts the service: its routes, and its background work on `tasks`.
+/// Starts the service: its routes, and its background work on `tasks`. Public profiles are kept in
+/// `caches`, if other instances share them.
 ///
 /// # Errors
 /// When the database or a setting cannot be used.
@@ -106,25 +107,11 @@ pub async fn build(
     db: Database,
     log: Log,
     mesh: Mesh,
+    caches: &cache::Store,
     tasks: &Tasks,
     settings: Settings,
 ) -> Result<Router, BuildError> {
-    build_with_cache(db, log, mesh, &cache::Store::embedded(), tasks, settings).await
-}
-
-/// As [`build`], with profiles in a cache that other instances may share.
-///
-/// # Errors
-/// As [`build`].
-pub async fn build_with_cache(
-    db: Database,
-    log: Log,
-    mesh: Mesh,
-    store: &cache::Store,
-    tasks: &Tasks,
-    settings: Settings,
-) -> Result<Router, BuildError> {
-    let accounts = Accounts::open(db.clone(), mesh, store, settings, saga_settings()).await?;
+    let accounts = Accounts::open(db.clone(), mesh, caches, settings, saga_settings()).await?;
     accounts.sagas.start(tasks);
     ::events::relay(db.clone(), log, tasks);
     workers::start(db, tasks);

@@ -61,7 +61,7 @@ impl House {
         mesh.install("palettes", palettes.router());
         mesh.install("popularity", popularity.router());
         let (own, told, around) = (db.clone(), log.clone(), mesh.clone());
-        let router = accounts::build_with_cache(own, told, around, store, &tasks, settings);
+        let router = accounts::build(own, told, around, store, &tasks, settings);
         let router = router.await.unwrap();
         Self { router, db, log, mesh, tasks, palettes, popularity }
     }

@@ -68,8 +68,8 @@ on_each_engine!(a_damaged_key_is_told_and_not_replaced, |settings: DataSettings|
         .await;
     assert_eq!(damage, Ok(1));
     let mesh = mesh::Mesh::new(mesh::MeshSettings::default());
-    let built =
-        accounts::build(house.db.clone(), house.log.clone(), mesh, &house.tasks, quick()).await;
+    let (db, log, caches) = (house.db.clone(), house.log.clone(), cache::Store::embedded());
+    let built = accounts::build(db, log, mesh, &caches, &house.tasks, quick()).await;
     assert!(built.unwrap_err().to_string().contains("damaged"));
     assert_eq!(house.count("signing_keys").await, 1);
 });
