@@ -230,7 +230,7 @@ struct Building<'a> {
 impl Building<'_> {
     async fn accounts(&self, here: bool) -> Result<(), StartError> {
         self.service(here, "accounts", accounts::MIGRATIONS, |db, log, mesh, tasks| {
-            accounts::build_with_cache(
+            accounts::build(
                 db,
                 log,
                 mesh,
