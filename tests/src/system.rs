@@ -200,6 +200,22 @@ impl System {
             .collect()
     }
 
+    /// One more process of the system, which runs these services, to be started by whoever asks.
+    /// Gateways listen at `listen`.
+    #[must_use]
+    pub fn instance(&self, services: &[&str], listen: SocketAddr) -> Command {
+        let discovery = self.launch.discovery;
+        let second = SocketAddr::new(discovery.ip(), discovery.port() + 1);
+        let mut command = self.command();
+        command
+            .arg("serve")
+            .args(services)
+            .args(["--listen", &listen.to_string(), "--log-format", "json"])
+            .env("ATELIER__DISCOVERY__AT", format!("[\"{discovery}\", \"{second}\"]"))
+            .env("ATELIER__MESH__LISTEN", "127.0.0.1:0");
+        command
+    }
+
     /// Asks the system to end, and waits for it.
     ///
     /// # Panics

@@ -2,11 +2,14 @@
 //! prints its figure (`cargo test -p system_tests --test suite engine_faults -- --nocapture`).
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use system_tests::{Engines, Person, Shape, System, Writers, eventually};
-use testkit::Proxy;
+use testkit::{Proxy, free_address};
 
 /// Every service twice, as a cluster has it.
 const TWICE: Shape =
@@ -36,6 +39,74 @@ macro_rules! fault {
         }
     };
 }
+
+/// Debian's libfaketime, if it is here.
+fn faketime() -> Option<PathBuf> {
+    let places = std::fs::read_dir("/usr/lib").ok()?.flatten().map(|place| place.path());
+    let mut libraries = places.map(|place| place.join("faketime/libfaketime.so.1"));
+    let found = libraries.find(|library| library.exists());
+    if found.is_none() {
+        testkit::skip("one_clock_is_an_hour_off", "libfaketime");
+    }
+    found
+}
+
+/// A process whose clock is so many seconds off, once it says that it serves; ended when dropped.
+struct Elsewhen(Child);
+
+impl Elsewhen {
+    fn start(library: &Path, seconds: &str, command: &mut Command) -> Self {
+        let mut child = command
+            .env("LD_PRELOAD", library)
+            .env("FAKETIME", seconds)
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.contains(" at "), "{line}");
+        Self(child)
+    }
+}
+
+impl Drop for Elsewhen {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+fault!(one_clock_is_an_hour_off, async |system: &mut System, _: &Engines, _: &Proxy| {
+    let Some(library) = faketime() else { return String::new() };
+    let (ahead_at, behind_at) = (free_address(), free_address());
+    let services = ["accounts", "palettes", "popularity"];
+    let _ahead = Elsewhen::start(&library, "+3600", &mut system.instance(&services, ahead_at));
+    let _behind = Elsewhen::start(&library, "-3600", &mut system.instance(&["gateway"], behind_at));
+    let visitor = system.visitor();
+    eventually("three instances of each", async || {
+        let status = visitor.get("/status").await.json;
+        let of = |name: &str| {
+            status["services"].as_array()?.iter().find(|s| s["service"] == name).cloned()
+        };
+        let number = |name| Some(of(name)?["instances"].as_array()?.len());
+        services.iter().all(|name| number(name) == Some(3)).then_some(())
+    })
+    .await;
+    // Tokens of each instance, shown at both gateways.
+    let mut members = Vec::new();
+    for number in 0..9 {
+        let member = system.member(&format!("member{number}")).await;
+        members.push(member.at(&format!("http://{behind_at}")));
+        members.push(member);
+    }
+    let writers = Writers::start(&members);
+    writers.some(100).await;
+    let told = writers.end().await;
+    assert_eq!(told.failures(), 0, "{told}");
+    told.nothing_is_lost(false).await;
+    told.to_string()
+});
 
 /// How long a way is broken.
 const BROKEN_FOR: Duration = Duration::from_secs(4);

@@ -36,16 +36,10 @@ pub use outbox::{emit, emit_all};
 pub use relay::relay;
 
 use data::Migration;
+use wall_clock::now;
 
 /// Outbox, positions, inbox and dead letters: they go into the service's own database.
 pub const MIGRATIONS: &[Migration] = data::migrations!["events_0001", "events_0002"];
-
-/// Milliseconds since 1970 UTC.
-fn now() -> i64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
 
 #[cfg(test)]
 mod tests;

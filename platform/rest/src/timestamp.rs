@@ -8,10 +8,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// The present, as this machine's clock has it.
+    /// The present.
     #[must_use]
     pub fn now() -> Self {
-        Self(jiff::Timestamp::now().as_millisecond())
+        Self(wall_clock::now())
     }
 }
 

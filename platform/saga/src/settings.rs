@@ -88,14 +88,10 @@ impl Settings {
 pub struct Clock(Arc<dyn Fn() -> i64 + Send + Sync>);
 
 impl Clock {
-    /// The machine's.
+    /// The system's.
     #[must_use]
     pub fn system() -> Self {
-        Self::new(|| {
-            std::time::SystemTime::now()
-                .duration_since(std::time::UNIX_EPOCH)
-                .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-        })
+        Self::new(wall_clock::now)
     }
 
     /// Any other.

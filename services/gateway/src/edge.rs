@@ -14,8 +14,8 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use rest::Problem;
 
-use crate::head::Head;
 use crate::connection::{Connection, Known};
+use crate::head::Head;
 use crate::measure;
 use crate::routes::{Methods, StaleTokens};
 

@@ -5,7 +5,7 @@
 //! has read what was there when it began, it is not ready.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use contracts::events::{AccountDeleted, Event, SessionRevoked};
 use events::{From, Log, Recorded};
@@ -58,9 +58,7 @@ async fn last(log: &Log) -> Result<Option<Recorded>, data::DataError> {
 }
 
 fn now_less(back: Duration) -> i64 {
-    let since =
-        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(back);
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    wall_clock::now().saturating_sub(i64::try_from(back.as_millis()).unwrap_or(i64::MAX))
 }
 
 fn apply(shared: &Shared, event: &Recorded) {

@@ -116,8 +116,9 @@ impl Visit<'_> {
         if let Some(limiter) = &limiter {
             limits::check(limiter)?;
         }
-        let writer =
-            caller.as_ref().map_or(Writer::Address(address), |c| Writer::Account(c.pass.principal.user));
+        let writer = caller
+            .as_ref()
+            .map_or(Writer::Address(address), |c| Writer::Account(c.pass.principal.user));
         let context = Context {
             request_id: self.ids.request.clone(),
             trace: self.ids.trace,
@@ -202,8 +203,7 @@ impl Visit<'_> {
         let Some(token) = edge::token(self.head, &parts.headers, &cookies) else {
             return Ok((None, cookies.fresh));
         };
-        let caller =
-            edge::caller(self.connection, token, &parts.method, row.stale_tokens).await?;
+        let caller = edge::caller(self.connection, token, &parts.method, row.stale_tokens).await?;
         if let Some(limiter) = caller.as_ref().and_then(|caller| caller.limiter.as_ref()) {
             limits::check(limiter)?;
         }

@@ -1,10 +1,10 @@
 //! A small HTTP client for one registry: JSON there, JSON back, within a time.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use axum::body::{Body, Bytes};
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 
 use crate::settings::MeshSettings;
@@ -72,11 +72,22 @@ impl Registry {
             .unwrap_or(Err(RegistryError::Timeout))
     }
 
+    /// The registry's clock, as its answers tell it: in whole seconds, half of one ago on average.
+    fn hear_the_time(&self, headers: &HeaderMap) {
+        let date = headers.get(header::DATE).and_then(|date| date.to_str().ok());
+        let told = date.and_then(|date| httpdate::parse_http_date(date).ok());
+        if let Some(since) = told.and_then(|told| told.duration_since(UNIX_EPOCH).ok()) {
+            let millis = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+            wall_clock::heard(self.address(), millis.saturating_add(500));
+        }
+    }
+
     async fn exchange(&self, request: Request<Body>) -> Result<Bytes, RegistryError> {
         let (parts, body) = request.into_parts();
         let mut body = Outgoing::new(body, true).await.map_err(Failure::Caller)?;
         // Whatever is asked of a registry may be asked twice.
         let received = h1::send(&self.endpoint, &parts, &mut body, true).await?;
+        self.hear_the_time(&received.headers);
         if !received.status.is_success() {
             return Err(RegistryError::Status(received.status));
         }
