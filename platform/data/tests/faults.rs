@@ -87,7 +87,7 @@ async fn timed<T>(work: impl Future<Output = T>) -> (Duration, T) {
 
 #[test]
 fn half_a_second_of_delay() {
-    run(survives("delay", |way| way.delay(Duration::from_millis(250))));
+    run(survives("delay", |way| way.delay(Duration::from_millis(500))));
 }
 
 #[test]
