@@ -1,6 +1,6 @@
 //! A stream: what it keeps and for how long, and what is in it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, pull};
 use async_nats::jetstream::context::CreateStreamErrorKind;
@@ -130,15 +130,18 @@ impl Stream {
         Ok(info.state.last_sequence)
     }
 
-    /// The number of the first message that was taken within `age`. Only the broker's clock counts.
+    /// The number of the first message that was taken within `age`, or a moment before. Only the
+    /// broker's clock counts.
     ///
     /// # Errors
     /// [`BrokerError`].
     pub async fn first_within(&self, age: Duration) -> Result<Option<u64>, BrokerError> {
-        // It says when the consumer was made: that is its clock.
+        // It says when the consumer was made: that is its clock. It was some time between asking and
+        // the answer; the earlier is meant, for the later would leave out what came in between.
+        let asked = Instant::now();
         let consumer = self.reader(DeliverPolicy::New).await?;
         let now = consumer.cached_info().created;
-        let start_time = now - age.min(LONGEST_AGE);
+        let start_time = now - (age + asked.elapsed()).min(LONGEST_AGE);
         let found = self.fetch(DeliverPolicy::ByStartTime { start_time }, 1).await?;
         Ok(found.first().map(|message| message.seq))
     }
