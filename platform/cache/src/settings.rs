@@ -42,7 +42,7 @@ impl Default for CacheSettings {
         Self {
             nodes: Vec::new(),
             prefix: "atelier".into(),
-            timeout_ms: 100,
+            timeout_ms: 200,
             connect_timeout_ms: 1_000,
             rest_ms: 100,
             rest_max_ms: 5_000,
