@@ -155,8 +155,7 @@ impl System {
         let caches = cache::Store::open(&config.cache, &inner)
             .await
             .map_err(|error| StartError::Build { service: "cache", reason: error.to_string() })?;
-        let building =
-            Building { config, log: &log, mesh: &mesh, caches: &caches, tasks: &inner };
+        let building = Building { config, log: &log, mesh: &mesh, caches: &caches, tasks: &inner };
         tokio::try_join!(
             building.accounts(has(Service::Accounts)),
             building.palettes(has(Service::Palettes)),
@@ -230,14 +229,7 @@ struct Building<'a> {
 impl Building<'_> {
     async fn accounts(&self, here: bool) -> Result<(), StartError> {
         self.service(here, "accounts", accounts::MIGRATIONS, |db, log, mesh, tasks| {
-            accounts::build(
-                db,
-                log,
-                mesh,
-                self.caches,
-                tasks,
-                self.config.accounts.clone(),
-            )
+            accounts::build(db, log, mesh, self.caches, tasks, self.config.accounts.clone())
         })
         .await
     }
@@ -251,7 +243,8 @@ impl Building<'_> {
 
     async fn popularity(&self, here: bool) -> Result<(), StartError> {
         self.service(here, "popularity", popularity::MIGRATIONS, |db, log, mesh, tasks| {
-            popularity::build(db, log, mesh, tasks, self.config.popularity.clone())
+            let settings = self.config.popularity.clone();
+            popularity::build(db, log, mesh, self.caches, tasks, settings)
         })
         .await
     }

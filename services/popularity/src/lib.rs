@@ -82,10 +82,11 @@ pub async fn build(
     db: Database,
     log: Log,
     mesh: Mesh,
+    caches: &cache::Store,
     tasks: &Tasks,
     settings: Settings,
 ) -> Result<Router, BuildError> {
-    build_with_clock(db, log, mesh, tasks, settings, Clock::default()).await
+    build_with_clock(db, log, mesh, caches, tasks, settings, Clock::default()).await
 }
 
 /// As [`build`], by another clock than this machine's.
@@ -96,6 +97,7 @@ pub async fn build_with_clock(
     db: Database,
     log: Log,
     mesh: Mesh,
+    caches: &cache::Store,
     tasks: &Tasks,
     settings: Settings,
     clock: Clock,
@@ -103,7 +105,7 @@ pub async fn build_with_clock(
     settings.check()?;
     let shards = Shards::new(db, &settings).await?;
     let counts = Arc::new(Counts::new(shards.clone(), clock.clone()));
-    let rankings = Arc::new(Rankings::new(shards.clone(), clock.clone()));
+    let rankings = Arc::new(Rankings::new(shards.clone(), clock.clone(), caches));
     let (batches, learns) = (settings.batches(), (counts.clone(), rankings.clone()));
     let votes = Votes::new(shards.clone(), clock.clone(), batches, learns.0, learns.1);
     let feed = Feed::start(shards.clone(), &settings, tasks);

@@ -4,7 +4,7 @@
 //! once after a quiet time, at most every 100 ms otherwise. So a ranking is never older than that,
 //! and one that nobody changes is not computed again. Windows are sums over many rows: their epochs
 //! last a second, and longer where the sums take long, so that one ranking never takes more than a
-//! twentieth of a core.
+//! twentieth of a core; where instances share caches, one of them adds up for all.
 //!
 //! Invariant: a caller who wrote recently sees no ranking from before that.
 
@@ -13,9 +13,10 @@ mod epochs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache::Cache;
+use cache::{Cache, Shared, Store};
 use contracts::Kind;
 use data::DataError;
+use serde::{Deserialize, Serialize};
 use telemetry::Context;
 use tokio::time::Instant;
 
@@ -30,6 +31,8 @@ pub(crate) use epochs::TICK;
 /// Windows move on, even if nothing changes.
 const KEPT: Duration = Duration::from_secs(10);
 const RANKINGS: u64 = 2_000;
+/// A window that one instance added up serves the others for as long.
+const SHARED_FOR: Duration = Duration::from_secs(1);
 
 /// What a reader asks.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +52,7 @@ pub(crate) struct Asked {
 }
 
 /// A page of a ranking.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Page {
     /// The items, the most popular first.
     pub items: Vec<Ranked>,
@@ -59,19 +62,24 @@ pub(crate) struct Page {
 
 type Key = (Kind, Option<String>, Window, By, Option<(u64, u64, i64, i64)>, u64, u64);
 
+type WindowKey = (Kind, Option<String>, Window, By, Option<(u64, u64, i64, i64)>, u64);
+
 /// The rankings of one process.
 pub(crate) struct Rankings {
     shards: Shards,
     clock: Clock,
     pages: Cache<Key, Arc<Page>>,
+    windows: Option<Shared<WindowKey, Page>>,
     epochs: Epochs,
 }
 
 impl Rankings {
-    /// Ranks what is in `shards`.
+    /// Ranks what is in `shards`; shares windows through `caches`.
     #[must_use]
-    pub(crate) fn new(shards: Shards, clock: Clock) -> Self {
-        Self { shards, clock, pages: Cache::new("rankings", RANKINGS, KEPT), epochs: Epochs::new() }
+    pub(crate) fn new(shards: Shards, clock: Clock, caches: &Store) -> Self {
+        let windows = caches.is_shared().then(|| caches.cache("windows", RANKINGS, SHARED_FOR));
+        let pages = Cache::new("rankings", RANKINGS, KEPT);
+        Self { shards, clock, pages, windows, epochs: Epochs::new() }
     }
 
     /// Takes note that something changed, after its commit.
@@ -90,7 +98,7 @@ impl Rankings {
     /// When it is not in memory and the database does not answer.
     pub(crate) async fn page(&self, asked: Asked) -> Result<Arc<Page>, DataError> {
         if Context::with_current(|context| context.fresh) == Some(true) {
-            return self.load(asked).await;
+            return self.load(asked).await.map(Arc::new);
         }
         let epoch = match asked.window {
             Window::All => self.epochs.current(),
@@ -99,10 +107,25 @@ impl Rankings {
         let Asked { kind, window, by, limit, .. } = asked;
         let after = asked.after.map(Into::into);
         let key = (kind, asked.heading.clone(), window, by, after, limit, epoch);
-        self.pages.get_with(key, self.load(asked)).await
+        // Boxed: it is seldom, and large.
+        let load = async { Box::pin(self.load_shared(asked)).await.map(Arc::new) };
+        self.pages.get_with(key, load).await
     }
 
-    async fn load(&self, asked: Asked) -> Result<Arc<Page>, DataError> {
+    /// A window may have been added up elsewhere.
+    async fn load_shared(&self, asked: Asked) -> Result<Page, DataError> {
+        match &self.windows {
+            Some(windows) if asked.window != Window::All => {
+                let Asked { kind, window, by, limit, .. } = asked;
+                let key =
+                    (kind, asked.heading.clone(), window, by, asked.after.map(Into::into), limit);
+                windows.get_with(key, self.load(asked)).await
+            }
+            _ => self.load(asked).await,
+        }
+    }
+
+    async fn load(&self, asked: Asked) -> Result<Page, DataError> {
         let began = Instant::now();
         let Asked { kind, heading, window, by, after, limit } = asked;
         let as_of = after.map_or_else(|| self.clock.now(), |cursor| cursor.as_of);
@@ -116,6 +139,6 @@ impl Rankings {
         let cursor =
             |last: &Ranked| Cursor { rank: last.rank, score: last.score, id: last.id, as_of };
         let next = last.map(cursor);
-        Ok(Arc::new(Page { items, next }))
+        Ok(Page { items, next })
     }
 }

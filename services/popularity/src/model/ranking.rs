@@ -49,13 +49,14 @@ pub(crate) enum By {
 }
 
 /// A place in a ranking.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Ranked {
     /// Which item.
     pub id: i64,
     /// 1 is the top.
     pub rank: u64,
     /// What it ranks by; equal scores go to the newer item, by id.
+    #[serde(with = "bits")]
     pub score: f64,
     /// Under which heading.
     pub category: Option<String>,
@@ -63,6 +64,20 @@ pub(crate) struct Ranked {
     pub likes: i64,
     /// Views in all.
     pub views: i64,
+}
+
+/// A score by its bits, so that not the last of them is lost on the way.
+mod bits {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+    pub(super) fn serialize<S: Serializer>(score: &f64, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(score.to_bits())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+        u64::deserialize(from).map(f64::from_bits)
+    }
 }
 
 /// Where a page ended: the next begins below this place. Opaque to clients.

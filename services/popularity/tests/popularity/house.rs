@@ -118,10 +118,12 @@ impl House {
         mesh.install("palettes", routes.into_axum_router());
         let tasks = Tasks::new();
         let time = clock.clone();
+        let caches = cache::Store::embedded();
         let router = popularity::build_with_clock(
             db.clone(),
             log.clone(),
             mesh,
+            &caches,
             &tasks,
             settings,
             Clock::new(move || time.load(Ordering::SeqCst)),
