@@ -171,6 +171,26 @@ fn a_stream_that_begins_now_misses_nothing_though_the_broker_is_away() {
 }
 
 #[test]
+fn a_stream_begins_in_time_though_the_way_is_slow() {
+    testkit::run_on_sqlite(|data| async move {
+        let nats = engine_or_skip!(Nats::start().await);
+        let proxy = Proxy::to(nats.address()).await;
+        let mut engines = Engines::stream(data, &nats.url());
+        let writer = House::build(engines.clone()).await;
+        writer.append(0..1).await;
+        engines.log.primary = through(&proxy);
+        let reader = House::build(engines).await;
+        eventually("it is reached", || async { reader.log.is_ready() }).await;
+        proxy.delay(Duration::from_millis(300));
+        let mut live = reader.log.live(From::Ago(Duration::ZERO));
+        writer.append(1..2).await;
+        // The broker says what time it is when all this is over.
+        let first = tokio::time::timeout(Duration::from_secs(20), live.next()).await.unwrap();
+        assert!(first.unwrap().decode::<Counted>().unwrap().n <= 1);
+    });
+}
+
+#[test]
 fn a_bad_way_to_the_broker_costs_time_and_nothing_else() {
     testkit::run_on_sqlite(|data| async move {
         let nats = engine_or_skip!(Nats::start().await);
