@@ -122,11 +122,16 @@ impl Config {
             let lines: Vec<String> = error.into_iter().map(|e| e.to_string()).collect();
             BadConfig(lines.join("; "))
         })?;
-        config.hand_out_limits();
+        config.hand_out();
         Ok(config)
     }
 
-    fn hand_out_limits(&mut self) {
+    /// What several services keep, from the one place where it is set.
+    fn hand_out(&mut self) {
+        // As far back as a token can have been issued a gateway reads which sessions have ended,
+        // and clocks may differ a little.
+        let tokens = self.accounts.access_token_seconds.saturating_add(10).saturating_mul(1000);
+        self.gateway.access_token_ms = self.gateway.access_token_ms.max(tokens);
         self.gateway.limits = gateway::Limits {
             requests_per_second_per_address: self.limits.requests_per_second_per_address,
             requests_per_second_per_account: self.limits.requests_per_second_per_account,
@@ -234,7 +239,7 @@ mod tests {
             let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
             let arguments = Common { config: Some(root.join(example)), ..Common::default() };
             let config = Config::load(&arguments).expect(example);
-            let defaults = Config::default();
+            let defaults = Config::load(&Common::default()).expect("defaults");
             assert_eq!(config.listen == defaults.listen, example == "atelier.example.toml");
             // An example that shows a default shows the one that is.
             if example == "atelier.example.toml" {

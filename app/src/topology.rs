@@ -186,9 +186,11 @@ impl System {
                 let document = openapi::document().to_json().unwrap_or_default();
                 let settings = config.gateway.clone();
                 let gateway =
-                    gateway::build(mesh.clone(), log, settings, document, &inner).map_err(
-                        |error| StartError::Build { service: "gateway", reason: error.to_string() },
-                    )?;
+                    gateway::build(mesh.clone(), log, &caches, settings, document, &inner)
+                        .map_err(|error| StartError::Build {
+                            service: "gateway",
+                            reason: error.to_string(),
+                        })?;
                 edge.spawn("gateway", gateway.clone().serve(listener, edge.stopping()));
                 Some(Public { address: at, gateway })
             }

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use reqwest::Method;
 use rustix::process::Signal;
+use serde_json::json;
 use system_tests::{Engines, Person, Shape, System, Writers, eventually};
 use testkit::{Proxy, free_address};
 
@@ -79,10 +81,17 @@ impl Drop for Elsewhen {
 
 fault!(one_clock_is_an_hour_off, async |system: &mut System, _: &Engines, _: &Proxy| {
     let Some(library) = faketime() else { return String::new() };
-    let (ahead_at, behind_at) = (free_address(), free_address());
+    let (ahead_at, behind_at, early_at) = (free_address(), free_address(), free_address());
     let services = ["accounts", "palettes", "popularity"];
     let _ahead = Elsewhen::start(&library, "+3600", &mut system.instance(&services, ahead_at));
     let _behind = Elsewhen::start(&library, "-3600", &mut system.instance(&["gateway"], behind_at));
+    // One that is ahead must have heard of the sessions that ended before it began.
+    let gone = system.member("gone").await;
+    gone.post("/logout", &json!({})).await.expect(204);
+    let _early = Elsewhen::start(&library, "+3600", &mut system.instance(&["gateway"], early_at));
+    let early = gone.at(&format!("http://{early_at}"));
+    let change = early.request(Method::PATCH, &format!("/users/{}", gone.id));
+    assert_eq!(early.send(change.json(&json!({"bio": "still here"}))).await.status, 401);
     let visitor = system.visitor();
     eventually("three instances of each", async || {
         let status = visitor.get("/status").await.json;
@@ -222,6 +231,17 @@ fault!(the_broker_is_away, async |system: &mut System, engines: &Engines, _: &Pr
     }
     let told = writers.end().await;
     assert_eq!(told.failures(), 0, "{told}");
+    // Nobody tells the gateways of a session that ends, so they ask.
+    let ben = system.member("ben").await;
+    let path = format!("/users/{}", ben.id);
+    let elsewhere = ben.at(&system.gateway(2));
+    let change = || elsewhere.request(Method::PATCH, &path).json(&json!({"bio": "still here"}));
+    assert_eq!(elsewhere.send(change()).await.status, 200);
+    ben.post("/logout", &json!({})).await.expect(204);
+    let ended = async || (elsewhere.send(change()).await.status == 401).then_some(());
+    let since = Instant::now();
+    eventually("the session has ended everywhere", ended).await;
+    let ended_in = since.elapsed().as_secs_f64();
     engines.nats.restart().await;
     let back = Instant::now();
     let mut awaited: BTreeSet<String> = told.palettes().map(str::to_owned).collect();
@@ -235,7 +255,10 @@ fault!(the_broker_is_away, async |system: &mut System, engines: &Engines, _: &Pr
     }
     let seconds = back.elapsed().as_secs_f64();
     told.nothing_is_lost(false).await;
-    format!("{told}; all {all} palettes told {seconds:.1} s after the broker was back, each once")
+    format!(
+        "{told}; a logout was in effect {ended_in:.1} s later; all {all} palettes told {seconds:.1} s \
+         after the broker was back, each once"
+    )
 });
 
 fault!(one_of_two_discoveries_dies, async |system: &mut System, _: &Engines, _: &Proxy| {

@@ -87,13 +87,25 @@ fn mask_value(value: &mut toml::Value, secret: bool) {
     }
 }
 
-/// `scheme://user:password@host…` with the password masked.
+/// `scheme://user:password@host…` with the password masked, or the token of a broker that has one in
+/// place of both, and what parameters say.
 fn without_password(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
-    let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (credentials, _) = rest[..authority_end].rsplit_once('@')?;
-    let (user, _) = credentials.split_once(':')?;
-    Some(format!("{scheme}://{user}:{MASK}{}", &rest[credentials.len()..]))
+    let (rest, parameters) = match rest.split_once('?') {
+        Some((rest, _)) => (rest, format!("?{MASK}")),
+        None => (rest, String::new()),
+    };
+    let authority_end = rest.find(['/', '#']).unwrap_or(rest.len());
+    let Some((credentials, _)) = rest[..authority_end].rsplit_once('@') else {
+        return Some(format!("{scheme}://{rest}{parameters}"));
+    };
+    let after = &rest[credentials.len()..];
+    let shown = match credentials.split_once(':') {
+        Some((user, _)) => format!("{user}:{MASK}"),
+        None if ["nats", "tls"].contains(&scheme) => MASK.to_owned(),
+        None => credentials.to_owned(),
+    };
+    Some(format!("{scheme}://{shown}{after}{parameters}"))
 }
 
 #[cfg(test)]
@@ -114,12 +126,14 @@ mod tests {
     fn secrets_are_masked() {
         let shown = shown(
             "[mesh]\nsecret = 'hush'\n[database.palettes]\nprimary = 'postgres://a:hush@h/d'\n\
-             [events]\nprimary = 'nats://a:hush@h,nats://b:hush@i'",
+             [events]\nprimary = 'nats://a:hush@h,nats://b:hush@i,nats://hush@j'\n\
+             [database.accounts]\nprimary = 'postgres://h/d?user=u&password=hush'",
             None,
         );
         assert!(!shown.contains("hush"), "{shown}");
         assert!(shown.contains("postgres://a:********@h/d"), "{shown}");
-        assert!(shown.contains("nats://a:********@h,nats://b:********@i"), "{shown}");
+        let brokers = "nats://a:********@h,nats://b:********@i,nats://********@j";
+        assert!(shown.contains(brokers), "{shown}");
     }
 
     #[test]

@@ -72,7 +72,8 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     let rows = [row("/", json!({})), row("/cached", json!({"cache": {"ms": 3_600_000}}))];
     let settings: gateway::Settings = serde_json::from_value(json!({"route": rows}))?;
-    let gateway = gateway::build(mesh, log, settings, "{}".to_owned(), &tasks)?;
+    let gateway =
+        gateway::build(mesh, log, &cache::Store::embedded(), settings, "{}".to_owned(), &tasks)?;
     let listener = TcpListener::bind(arguments.listen).await?;
     writeln!(std::io::stdout(), "listening at {} with {token}", listener.local_addr()?)?;
     tokio::spawn(async move {

@@ -72,10 +72,11 @@ where
     }
 
     /// Forgets what is there for `key`; call it after the change. Once it returns, nobody is given
-    /// what was there before, nor does a load that began earlier bring it back. Two exceptions: an
+    /// what was there before, nor does a load that began earlier bring it back. Three exceptions: an
     /// instance that reaches a node of the ring which this one does not may read it there for about
-    /// [`CacheSettings::sync_ms`](crate::CacheSettings::sync_ms), four times that at most; and if no
-    /// node can be reached from here, until one can or the time to live is over.
+    /// [`CacheSettings::sync_ms`](crate::CacheSettings::sync_ms), four times that at most; if no node
+    /// can be reached from here, until one can or the time to live is over; and where two parts of a
+    /// network each reach other nodes, those of the other part for the time to live.
     ///
     /// It goes on if the caller is dropped.
     pub async fn invalidate(&self, key: &K) {

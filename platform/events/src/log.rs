@@ -22,6 +22,7 @@ use data::{DataError, Database, Migration};
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::{broadcast, watch};
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use feed::{Fed, Out};
@@ -154,10 +155,7 @@ impl Log {
     /// As [`Log::live`], of the events with these names only; none named means all.
     pub fn live_of(&self, from: From, names: &[&str]) -> BoxStream<'static, Recorded> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let ago = |age: Duration| {
-            let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-            Start::Since(crate::now().saturating_sub(age))
-        };
+        let ago = |age| Start::Ago { age, asked: Instant::now() };
         // Subscribes now, not when first polled: what is appended from here on is seen.
         let tail = self.tail(match from {
             // A log that was not reached yet has to be asked by the time.
@@ -199,13 +197,15 @@ impl Log {
         }
     }
 
-    async fn first_since(&self, at: i64) -> Result<Option<i64>, DataError> {
+    /// The first event that is no older than `age`. Not since a time: the clock may be set right
+    /// between the question and its answer.
+    async fn first_within(&self, age: Duration) -> Result<Option<i64>, DataError> {
         match &self.inner.store {
-            Store::Table(db) => table::first_since(db, at).await,
-            Store::Stream(stream) => {
-                let age = u64::try_from(crate::now().saturating_sub(at)).unwrap_or(0);
-                Box::pin(stream.first_within(Duration::from_millis(age))).await
+            Store::Table(db) => {
+                let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+                table::first_since(db, crate::now().saturating_sub(age)).await
             }
+            Store::Stream(stream) => Box::pin(stream.first_within(age)).await,
         }
     }
 

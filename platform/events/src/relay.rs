@@ -45,9 +45,11 @@ async fn run(db: Database, log: Log, stopping: CancellationToken) {
             Ok(()) => pause = FIRST_PAUSE,
             Err(error) => {
                 tracing::warn!(%error, "events wait in the outbox: the relay failed, trying again");
+                // What is refused is not taken sooner because the log is there.
+                let away = matches!(error, DataError::Unavailable(_));
                 tokio::select! {
                     () = stopping.cancelled() => return,
-                    () = log.returned() => pause = FIRST_PAUSE,
+                    () = log.returned(), if away => pause = FIRST_PAUSE,
                     () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
                 }
                 continue;

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Clocks that differ by less, in milliseconds, are right: peers tell whole seconds, and late.
 const TOLERANCE: i64 = 2_000;
@@ -19,8 +19,15 @@ const MOST: usize = 16;
 
 /// What is added to this machine's clock, in milliseconds.
 static CORRECTION: AtomicI64 = AtomicI64::new(0);
-/// How far each peer is ahead of this machine, in milliseconds.
-static PEERS: Mutex<BTreeMap<String, i64>> = Mutex::new(BTreeMap::new());
+/// What is known of the others.
+static PEERS: Mutex<Peers> = Mutex::new(Peers { ahead: BTreeMap::new(), anchor: None });
+
+struct Peers {
+    /// How far each peer is ahead of this machine, in milliseconds.
+    ahead: BTreeMap<String, i64>,
+    /// A moment by the steady clock and by this machine's own, which somebody may set.
+    anchor: Option<(Instant, i64)>,
+}
 
 /// Milliseconds since 1970 UTC.
 #[must_use]
@@ -33,10 +40,10 @@ pub fn heard(peer: &str, at: i64) {
     let ahead = at.saturating_sub(own());
     let correction = {
         let mut peers = PEERS.lock().unwrap_or_else(PoisonError::into_inner);
-        if peers.len() < MOST || peers.contains_key(peer) {
-            peers.insert(peer.to_owned(), ahead);
+        if peers.ahead.len() < MOST || peers.ahead.contains_key(peer) {
+            peers.ahead.insert(peer.to_owned(), ahead);
         }
-        agreed(peers.values().copied())
+        agreed(peers.ahead.values().copied())
     };
     let before = CORRECTION.load(Ordering::Relaxed);
     if (correction - before).abs() > TOLERANCE {
@@ -45,6 +52,23 @@ pub fn heard(peer: &str, at: i64) {
             correction_ms = correction,
             "this machine's clock is not what most others say; going by theirs"
         );
+    }
+}
+
+/// Sees whether somebody has set this machine's clock since the last look. Then what was heard says
+/// nothing any more. To be called every second or so.
+pub fn look() {
+    let mut peers = PEERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let (now, own) = (Instant::now(), own());
+    let was_set = peers.anchor.is_some_and(|(at, then)| {
+        let passed = i64::try_from(now.duration_since(at).as_millis()).unwrap_or(i64::MAX);
+        own.saturating_sub(then).saturating_sub(passed).abs() > TOLERANCE
+    });
+    peers.anchor = Some((now, own));
+    if was_set {
+        peers.ahead.clear();
+        CORRECTION.store(0, Ordering::Relaxed);
+        tracing::warn!("this machine's clock was set; hearing anew what the others say");
     }
 }
 

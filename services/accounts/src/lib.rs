@@ -111,11 +111,12 @@ pub async fn build(
     tasks: &Tasks,
     settings: Settings,
 ) -> Result<Router, BuildError> {
-    let accounts = Accounts::open(db.clone(), mesh, caches, settings, saga_settings()).await?;
+    let accounts =
+        Accounts::open(db.clone(), mesh.clone(), caches, settings, saga_settings()).await?;
     accounts.sagas.start(tasks);
     ::events::relay(db.clone(), log, tasks);
     workers::start(db, tasks);
-    Ok(accounts.routes())
+    Ok(accounts.routes(&mesh))
 }
 
 fn saga_settings() -> saga::Settings {
@@ -147,9 +148,9 @@ impl Accounts {
         Ok(Arc::new(Self { db, hasher, signer, jwks, settings, sagas, profiles }))
     }
 
-    fn routes(self: Arc<Self>) -> Router {
+    fn routes(self: Arc<Self>, mesh: &Mesh) -> Router {
         let keys = Idempotency::new(self.db.clone());
-        let routes = rest::routes(Arc::clone(&self), &keys).merge(rpc::routes(self));
+        let routes = rest::routes(Arc::clone(&self), &keys).merge(rpc::routes(self, mesh));
         ::rest::router(routes)
     }
 }

@@ -4,8 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use contracts::accounts::accounts_server::{Accounts as Service, AccountsServer};
-use contracts::accounts::{GetUsersReply, GetUsersRequest, User};
-use rest::Problem;
+use contracts::accounts::{
+    GetUsersReply, GetUsersRequest, SessionStandsReply, SessionStandsRequest, User,
+};
+use mesh::Mesh;
+use rest::{Problem, Timestamp};
 use tonic::{Request, Response, Status};
 
 use crate::{Accounts, model, store};
@@ -15,8 +18,9 @@ const MOST: usize = 100;
 
 struct Rpc(Arc<Accounts>);
 
-/// The gRPC routes.
-pub(crate) fn routes(accounts: Arc<Accounts>) -> axum::Router {
+/// The gRPC routes, also as the service that siblings of this process call.
+pub(crate) fn routes(accounts: Arc<Accounts>, mesh: &Mesh) -> axum::Router {
+    mesh.offer::<dyn Service>("accounts", Arc::new(Rpc(accounts.clone())));
     tonic::service::Routes::from(axum::Router::new())
         .add_service(AccountsServer::new(Rpc(accounts)))
         .into_axum_router()
@@ -45,5 +49,16 @@ impl Service for Rpc {
             deleted: user.is_deleted(),
         });
         Ok(Response::new(GetUsersReply { users: users.collect() }))
+    }
+
+    async fn session_stands(
+        &self,
+        request: Request<SessionStandsRequest>,
+    ) -> Result<Response<SessionStandsReply>, Status> {
+        let session = request.into_inner().session_id;
+        // Of the primary: a replica may not have heard of the end.
+        let db = self.0.db.read_primary();
+        let stands = store::session_stands(&db, &session, Timestamp::now().0).await;
+        Ok(Response::new(SessionStandsReply { stands: stands.map_err(Problem::from)? }))
     }
 }

@@ -12,6 +12,7 @@ pub(crate) use attempts::{Attempts, add_attempt, attempts, forget_attempts};
 pub(crate) use keys::first_key;
 pub(crate) use sessions::{
     Rotation, end_session, end_sessions, open_session, owner_of_refresh_token, rotate,
+    session_stands,
 };
 pub(crate) use users::{
     NewUser, Profile, User, by_ids, by_name, change_profile, close, erase, insert, lock, user,

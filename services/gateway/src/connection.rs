@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwapOption;
 use auth::{AuthError, Pass};
+use governor::DefaultDirectRateLimiter;
 use http::header::{HeaderMap, HeaderValue};
 
 use crate::edge;
@@ -22,7 +24,7 @@ pub(crate) struct Connection {
     pub(crate) behind_proxy: bool,
     /// Under TLS.
     pub(crate) secure: bool,
-    limiter: Option<Limiter>,
+    limiter: ArcSwapOption<DefaultDirectRateLimiter>,
     /// When the limiter was last asked for, in ticks.
     asked: AtomicU32,
     /// Whom the last token spoke for: a connection nearly always speaks for one account, and
@@ -50,6 +52,7 @@ impl Connection {
         let peer = peer.to_canonical();
         let behind_proxy = shared.settings.trusts(peer);
         let limiter = if behind_proxy { None } else { shared.limits.of_address(peer) };
+        let limiter = ArcSwapOption::new(limiter);
         let text = HeaderValue::try_from(peer.to_string());
         // An address is legal in a header.
         let peer_header = text.unwrap_or_else(|_| HeaderValue::from_static(""));
@@ -70,11 +73,11 @@ impl Connection {
     pub(crate) fn client(&self, headers: &HeaderMap) -> (IpAddr, Option<Limiter>) {
         if !self.behind_proxy {
             let now = self.shared.watch.ticks.now();
-            if now - self.asked.load(Relaxed) > KEEP {
+            if now.saturating_sub(self.asked.load(Relaxed)) > KEEP {
                 self.asked.store(now, Relaxed);
-                self.shared.limits.keep(self.peer, self.limiter.as_ref());
+                self.limiter.store(self.shared.limits.of_address(self.peer));
             }
-            return (self.peer, self.limiter.clone());
+            return (self.peer, self.limiter.load_full());
         }
         let address =
             edge::client_address(self.peer, headers, |proxy| self.shared.settings.trusts(proxy));
@@ -86,22 +89,29 @@ impl Connection {
     /// # Errors
     /// Why it does not count.
     pub(crate) async fn recognise(&self, token: &str) -> Result<Arc<Known>, AuthError> {
-        let (keys, now) = (&self.shared.keys, self.shared.watch.ticks.now());
-        if let Some(known) = self.last_known(token)
-            && now - known.since <= KEEP
-            && keys.verifier.check(&known.pass).is_ok()
-        {
-            return Ok(known);
-        }
-        let pass = keys.verify(token).await?;
+        let known = match self.last_known(token) {
+            Some(known) => known,
+            None => self.look_up(token).await?,
+        };
+        let session = &known.pass.principal.session;
+        if self.shared.standing.stands(session).await { Ok(known) } else { Err(AuthError::Revoked) }
+    }
+
+    async fn look_up(&self, token: &str) -> Result<Arc<Known>, AuthError> {
+        let pass = self.shared.keys.verify(token).await?;
         let limiter = self.shared.limits.of_account(pass.principal.user);
-        let known = Arc::new(Known { token: token.into(), pass, limiter, since: now });
+        let since = self.shared.watch.ticks.now();
+        let known = Arc::new(Known { token: token.into(), pass, limiter, since });
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known.clone());
         Ok(known)
     }
 
+    /// Whom the last token spoke for, if it was this one and still counts.
     fn last_known(&self, token: &str) -> Option<Arc<Known>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.as_ref().filter(|known| *known.token == *token).cloned()
+        let known = known.as_ref().filter(|known| *known.token == *token)?;
+        let lately = self.shared.watch.ticks.now().saturating_sub(known.since) <= KEEP;
+        let counts = lately && self.shared.keys.verifier.check(&known.pass).is_ok();
+        counts.then(|| known.clone())
     }
 }

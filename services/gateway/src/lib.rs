@@ -46,6 +46,7 @@ mod settings;
 mod shared;
 mod slow;
 mod sockets;
+mod standing;
 mod tls;
 mod trace;
 mod transport;
@@ -65,6 +66,7 @@ pub use settings::{Cors, Limits, Network, Settings, Tls};
 pub use tls::TlsError;
 
 use shared::Shared;
+use standing::Standing;
 
 /// Why a gateway cannot be built. The text says what to change.
 #[derive(Debug, thiserror::Error)]
@@ -92,12 +94,14 @@ pub struct Gateway {
 pub fn build(
     mesh: Mesh,
     log: Log,
+    caches: &::cache::Store,
     settings: Settings,
     openapi: String,
     tasks: &Tasks,
 ) -> Result<Gateway, BuildError> {
     let tls = settings.tls.as_ref().map(tls::acceptor).transpose()?;
-    let shared = Arc::new(Shared::new(settings, mesh, openapi)?);
+    let standing = Standing::new(log.clone(), &mesh, caches);
+    let shared = Arc::new(Shared::new(settings, mesh, standing, openapi)?);
     let (kept, stopping) = (shared.clone(), tasks.stopping());
     tasks.spawn_loop("gateway keys", move || {
         let (shared, stopping) = (kept.clone(), stopping.clone());

@@ -4,6 +4,7 @@
 //! the state is bounded; what is forgotten first is what was asked for longest ago, and connections
 //! ask again for what they keep, so that all of one address or account share one limiter.
 
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota};
 use ids::UserId;
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use rest::Problem;
 
@@ -26,6 +28,15 @@ const QUIET: Duration = Duration::from_secs(60);
 /// How long a limiter may be kept without asking for it again: well within [`QUIET`].
 pub(crate) const KEEP: Duration = Duration::from_secs(20);
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// Limiters by whom they limit, of which the one used longest ago is forgotten first.
+fn remembered<K: Hash + Eq + Send + Sync + 'static>() -> Cache<K, Limiter> {
+    Cache::builder()
+        .max_capacity(REMEMBERED)
+        .time_to_idle(QUIET)
+        .eviction_policy(EvictionPolicy::lru())
+        .build()
+}
 
 /// The limiter of one address or account.
 pub(crate) type Limiter = Arc<DefaultDirectRateLimiter>;
@@ -53,8 +64,8 @@ impl Limits {
             per_address: quota(settings.requests_per_second_per_address),
             per_account: quota(settings.requests_per_second_per_account),
             sign_ups: settings.sign_ups_per_hour_per_address,
-            addresses: Cache::builder().max_capacity(REMEMBERED).time_to_idle(QUIET).build(),
-            accounts: Cache::builder().max_capacity(REMEMBERED).time_to_idle(QUIET).build(),
+            addresses: remembered(),
+            accounts: remembered(),
             signed_up: Cache::builder().max_capacity(REMEMBERED).time_to_live(HOUR).build(),
         }
     }
@@ -68,13 +79,6 @@ impl Limits {
                 Arc::new(DefaultDirectRateLimiter::direct(quota))
             }),
         )
-    }
-
-    /// Says that a limiter of an address is still in use.
-    pub(crate) fn keep(&self, address: IpAddr, limiter: Option<&Limiter>) {
-        if let Some(limiter) = limiter {
-            self.addresses.get_with(subscriber(address), || limiter.clone());
-        }
     }
 
     /// The limiter of an account; `None` when there is no limit. Whoever keeps it asks for it again

@@ -111,11 +111,12 @@ impl Visit<'_> {
             Target::Service { name, channel } => (name, channel),
             Target::Page(page) => return Ok(pages::answer(shared, *page, self.head, &parts).await),
         };
-        let (caller, fresh_cookie) = self.identify(row, &parts).await?;
+        // Before the token is looked at: guesses count.
         let (address, limiter) = self.connection.client(&parts.headers);
         if let Some(limiter) = &limiter {
             limits::check(limiter)?;
         }
+        let (caller, fresh_cookie) = self.identify(row, &parts).await?;
         let writer = caller
             .as_ref()
             .map_or(Writer::Address(address), |c| Writer::Account(c.pass.principal.user));

@@ -15,6 +15,7 @@ use crate::routes::{BadTable, Table};
 use crate::settings::Settings;
 use crate::slow::Watch;
 use crate::sockets::Sockets;
+use crate::standing::Standing;
 
 /// Everything but the connections themselves.
 pub(crate) struct Shared {
@@ -22,6 +23,7 @@ pub(crate) struct Shared {
     pub(crate) table: Table,
     pub(crate) mesh: Mesh,
     pub(crate) keys: Keys,
+    pub(crate) standing: Standing,
     pub(crate) limits: Limits,
     pub(crate) cache: Option<ResponseCache>,
     pub(crate) freshness: Freshness,
@@ -35,10 +37,16 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(settings: Settings, mesh: Mesh, openapi: String) -> Result<Self, BadTable> {
+    pub(crate) fn new(
+        settings: Settings,
+        mesh: Mesh,
+        standing: Standing,
+        openapi: String,
+    ) -> Result<Self, BadTable> {
         Ok(Self {
             table: Table::build(&settings, &mesh)?,
             keys: Keys::new(mesh.channel("accounts")),
+            standing,
             mesh,
             limits: Limits::new(&settings.limits),
             cache: (settings.cache_bytes > 0).then(|| ResponseCache::new(settings.cache_bytes)),

@@ -119,7 +119,16 @@ impl Rankings {
                 let Asked { kind, window, by, limit, .. } = asked;
                 let key =
                     (kind, asked.heading.clone(), window, by, asked.after.map(Into::into), limit);
-                windows.get_with(key, self.load(asked)).await
+                let mut loaded = false;
+                let load = async {
+                    loaded = true;
+                    self.load(asked).await
+                };
+                let page = windows.get_with(key, load).await;
+                if !loaded {
+                    self.epochs.windows_again();
+                }
+                page
             }
             _ => self.load(asked).await,
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::time::Instant;
 
 use super::Log;
 use super::entry::Recorded;
@@ -21,15 +22,15 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub(crate) enum Start {
     /// After this place.
     After(Mark),
-    /// With the first event emitted at this time or later.
-    Since(i64),
+    /// With the first event that was no older than this when it was asked for.
+    Ago { age: Duration, asked: Instant },
 }
 
 pub(crate) struct Tail {
     log: Log,
     feed: broadcast::Receiver<Fed>,
     /// Set until the first read has found the place.
-    since: Option<i64>,
+    since: Option<(Duration, Instant)>,
     /// The place of the last event given out.
     last: Mark,
     /// Whether the log holds events that the feed does not bring.
@@ -41,7 +42,7 @@ impl Tail {
     pub(super) fn new(log: Log, feed: broadcast::Receiver<Fed>, start: Start) -> Self {
         let (last, since) = match start {
             Start::After(place) => (place, None),
-            Start::Since(at) => (Mark::start(), Some(at)),
+            Start::Ago { age, asked } => (Mark::start(), Some((age, asked))),
         };
         Self { log, feed, since, last, behind: true, reread: VecDeque::new() }
     }
@@ -119,10 +120,10 @@ impl Tail {
     }
 
     async fn catch_up(&mut self) -> Result<Option<Gap>, data::DataError> {
-        if let Some(at) = self.since {
+        if let Some((age, asked)) = self.since {
             // The head first: what is appended between the two looks is young and must be seen.
             let head = self.log.head_mark().await?;
-            let first = self.log.first_since(at).await?;
+            let first = self.log.first_within(age.saturating_add(asked.elapsed())).await?;
             self.last = first.map_or(head, |seq| Mark::at(seq - 1));
             self.since = None;
         }

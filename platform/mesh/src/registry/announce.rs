@@ -98,6 +98,7 @@ async fn tell(
     registry: &Registry,
     method: Method,
 ) -> bool {
+    wall_clock::look();
     let told = registration.services(mesh).into_iter().map(|service| {
         let (body, method) = (registration.of(&service), method.clone());
         async move {

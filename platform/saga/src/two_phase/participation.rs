@@ -154,9 +154,11 @@ impl<R: Resource> Participation<R> {
         }
         match store::find(tx, R::NAME, id).await? {
             Some(State::Committed) => Ok(()),
-            // It had voted yes, or nobody would say this: so it was committed long ago.
+            // It had voted yes, or nobody would say this: so it was committed long ago, or the
+            // vote was lost with a primary. Nothing can be done about it here, but it is told.
             None => {
-                tracing::warn!(name = R::NAME, %id, "told to commit what is forgotten here");
+                tracing::error!(name = R::NAME, %id, "told to commit what is forgotten here");
+                metrics::counter!("two_phase_contradictions_total", "name" => R::NAME).increment(1);
                 Ok(())
             }
             Some(_) => Err(contradiction::<R>(id, "told to commit what is aborted here")),

@@ -1,6 +1,6 @@
 //! The tables `sessions` and `refresh_tokens`.
 
-use data::{DataError, FromQueryResult, Sql, Tx, values};
+use data::{DataError, FromQueryResult, Reader, Sql, Tx, values};
 use ids::UserId;
 
 /// What came of showing a refresh token.
@@ -124,6 +124,17 @@ pub(crate) async fn end_sessions(
         )
         .await?;
     Ok(ended.into_iter().map(|(id,)| id).collect())
+}
+
+/// Whether a session has neither ended nor expired.
+pub(crate) async fn session_stands(
+    db: &Reader,
+    session: &str,
+    now: i64,
+) -> Result<bool, DataError> {
+    let sql = "SELECT 1 FROM sessions WHERE id = $1 AND ended_at IS NULL AND expires_at > $2";
+    let found: Option<(i32,)> = db.row(sql, values![session, now]).await?;
+    Ok(found.is_some())
 }
 
 async fn held(tx: &Tx, token_hash: Vec<u8>, now: i64) -> Result<Option<Held>, DataError> {

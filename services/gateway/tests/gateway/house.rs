@@ -244,7 +244,15 @@ impl House {
         settings.limits = limits;
         let tasks = Tasks::new();
         let openapi = r#"{"openapi":"3.1.0"}"#.to_owned();
-        let gateway = gateway::build(mesh.clone(), log.clone(), settings, openapi, &tasks).unwrap();
+        let gateway = gateway::build(
+            mesh.clone(),
+            log.clone(),
+            &cache::Store::embedded(),
+            settings,
+            openapi,
+            &tasks,
+        )
+        .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();

@@ -109,6 +109,7 @@ async fn a_key_that_cannot_be_read_is_named() {
         let built = gateway::build(
             mesh.clone(),
             log.clone(),
+            &cache::Store::embedded(),
             settings,
             String::new(),
             &tasks::Tasks::new(),

@@ -91,6 +91,11 @@ impl Epochs {
         }
     }
 
+    /// Takes note that a window came from elsewhere: it may be from before this epoch.
+    pub(crate) fn windows_again(&self) {
+        self.windows_changed.store(true, Ordering::Release);
+    }
+
     /// Takes note of how long a window took.
     pub(crate) fn window_took(&self, time: Duration) {
         self.slowest.fetch_max(micros(time), Ordering::AcqRel);

@@ -305,7 +305,10 @@ impl Store {
         if tx.run(sql, values).await? == 0 {
             return Ok(false);
         }
-        tx.run("UPDATE shard SET epoch = epoch + 1", []).await?;
+        // By a random step: a database that forgot its last moments in a failover does not come to
+        // the same number with other slots.
+        let step = i64::from(rand::random::<u16>()) + 1;
+        tx.run("UPDATE shard SET epoch = epoch + $1", values![step]).await?;
         Ok(true)
     }
 
