@@ -16,6 +16,8 @@ use super::place::{Gap, Mark};
 
 const BATCH: u64 = 512;
 const PAUSE: Duration = Duration::from_millis(200);
+/// Times are whole milliseconds, and two clocks count them: rather one event too many than too few.
+const ROUNDING: Duration = Duration::from_millis(10);
 
 /// Where a tail begins.
 #[derive(Clone, Debug)]
@@ -123,7 +125,8 @@ impl Tail {
         if let Some((age, asked)) = self.since {
             // The head first: what is appended between the two looks is young and must be seen.
             let head = self.log.head_mark().await?;
-            let first = self.log.first_within(age.saturating_add(asked.elapsed())).await?;
+            let age = age.saturating_add(asked.elapsed()).saturating_add(ROUNDING);
+            let first = self.log.first_within(age).await?;
             self.last = first.map_or(head, |seq| Mark::at(seq - 1));
             self.since = None;
         }
