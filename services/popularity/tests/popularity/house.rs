@@ -19,7 +19,7 @@ use popularity::{MIGRATIONS, Operator, Settings, ShardSettings};
 use serde_json::Value;
 use tasks::Tasks;
 use telemetry::Context;
-use testkit::Client;
+use testkit::{Client, eventually};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
@@ -242,6 +242,17 @@ impl House {
                  SELECT 1 FROM items i WHERE i.kind = l.kind AND i.item_id = l.item_id)",
         ] {
             assert_eq!(self.number(sql).await, 0, "{sql}");
+        }
+    }
+
+    /// Waits until the test's own connections have found every database again.
+    pub(crate) async fn is_reached(&self) {
+        for db in &self.dbs {
+            eventually("a database answers", async || {
+                let answer: Result<Option<(i32,)>, _> = db.read().row("SELECT 1", []).await;
+                answer.is_ok()
+            })
+            .await;
         }
     }
 

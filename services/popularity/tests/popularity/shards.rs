@@ -154,6 +154,7 @@ fn a_dead_shard_costs_only_its_own_items() {
         liker.post("/like", json!({"palette_id": dead[0]})).await.expect(503);
 
         link.mend().await;
+        house.is_reached().await;
         let like = json!({"palette_id": dead[0]});
         for client in [client, liker] {
             eventually("its items are there again", async || {
