@@ -110,7 +110,9 @@ in_each_cell!(bursts_are_gathered_and_the_last_value_comes, |cell: Cell| async m
         join_all((1..=40).map(|user| house.like(round * 100 + user, 1))).await;
     }
     for ears in [&mut here, &mut there] {
-        let heard = ears.until(|message| message["likes"] == 200).await;
+        let mut heard = ears.until(|message| message["likes"] == 200).await;
+        // The like of the other palette, from before, may be told late.
+        heard.retain(|message| palette_of(message) == 1);
         let most = began.elapsed().as_millis() / 100 + 2;
         assert!(heard.len() as u128 <= most, "{} in {:?}", heard.len(), began.elapsed());
         assert_eq!(
