@@ -5,8 +5,8 @@ use prost_build::{Service, ServiceGenerator};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
-    let files =
-        ["accounts", "erasure", "palettes", "popularity"].map(|name| format!("{name}.proto"));
+    let files = ["accounts", "chat", "erasure", "palettes", "popularity"]
+        .map(|name| format!("{name}.proto"));
     let descriptors = protox::compile(files, ["proto"])?;
     let grpc = tonic_prost_build::configure().build_transport(false).service_generator();
     let mut config = prost_build::Config::new();

@@ -15,6 +15,9 @@ mod generated {
     pub mod accounts {
         tonic::include_proto!("accounts.v1");
     }
+    pub mod chat {
+        tonic::include_proto!("chat.v1");
+    }
     pub mod erasure {
         tonic::include_proto!("erasure.v1");
     }
@@ -26,4 +29,4 @@ mod generated {
     }
 }
 
-pub use generated::{accounts, erasure, palettes, popularity};
+pub use generated::{accounts, chat, erasure, palettes, popularity};

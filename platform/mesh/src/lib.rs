@@ -42,7 +42,7 @@ pub use view::{Circuit, InstanceView, ServiceView};
 use clock::Clock;
 use door::Door;
 use registry::{Registration, Registry, RegistryError};
-use remote::instance::Tuning;
+use remote::instance::{Instance, Tuning};
 use service::Service;
 use tasks::Tasks;
 use tokio::sync::Notify;
@@ -157,6 +157,24 @@ impl Mesh {
     #[must_use]
     pub fn channel(&self, name: &str) -> Channel {
         Channel::new(self.service(name), self.shared.settings.clone())
+    }
+
+    /// A channel to each instance of the service `name` that is in another process, as far as the
+    /// registry tells: for what all of them have to hear. Each leads to its instance alone, and
+    /// answers as any channel does when that cannot be asked.
+    #[must_use]
+    pub fn others(&self, name: &str) -> Vec<Channel> {
+        let Shared { registration, tuning, settings, .. } = &*self.shared;
+        let here = registration.get().map(|r| r.host.as_str());
+        let service = self.service(name);
+        let elsewhere = service.remote.set();
+        let elsewhere = elsewhere.iter().filter(|i| Some(i.endpoint.address()) != here);
+        let channel = |instance: &Arc<Instance>| {
+            let alone = Service::new(&service.name, *tuning, settings);
+            alone.remote.keep_to(instance.clone());
+            Channel::new(Arc::new(alone), settings.clone())
+        };
+        elsewhere.map(channel).collect()
     }
 
     /// Every service this process holds or has heard of, by name, for `GET /status`.

@@ -85,6 +85,11 @@ impl Remote {
         self.set.load_full()
     }
 
+    /// Knows of this instance and no other, which it shares with whoever else knows it.
+    pub(crate) fn keep_to(&self, instance: Arc<Instance>) {
+        self.set.store(Arc::new(vec![instance]));
+    }
+
     /// Takes over what the registry lists. Instances that stay keep their connections and what
     /// is known of them. With `keep`, those not listed stay as well.
     pub(crate) fn update(

@@ -109,6 +109,33 @@ async fn a_process_is_listed_while_it_lives_and_leaves_when_it_drains() {
 }
 
 #[tokio::test]
+async fn each_instance_in_another_process_can_be_told_alone() {
+    let names = ["a", "b"];
+    let instances = names.map(|name| {
+        let router = Router::new().route("/", get(move || async move { name }));
+        fake::instance("bench", router, fake::settings())
+    });
+    let here: SocketAddr = "127.0.0.1:3799".parse().unwrap();
+    let registry = fake::Registry::new();
+    registry.list("bench", &[instances[0].host(), here.to_string(), instances[1].host()]);
+    let (serving, tasks) = (registry.start(), Tasks::new());
+    let mesh = Mesh::new(fake::settings());
+    mesh.install("bench", Router::new().route("/", get(|| async { "here" })));
+    mesh.register(here, "1", [""; 0], &tasks);
+    assert!(mesh.others("bench").is_empty(), "nobody is known yet");
+    mesh.follow(vec![serving.host()], &tasks);
+    eventually("both are known", || mesh.others("bench").len() == 2).await;
+    for (channel, name) in mesh.others("bench").iter().zip(names) {
+        for _ in 0..3 {
+            let request = Request::get("/").body(Body::empty()).unwrap();
+            let answer = channel.send(request).await.unwrap().into_body();
+            assert_eq!(axum::body::to_bytes(answer, 9).await.unwrap(), name);
+        }
+    }
+    assert!(mesh.others("unknown").is_empty());
+}
+
+#[tokio::test]
 async fn a_registry_that_comes_later_is_told_soon() {
     let registry = fake::Registry::new();
     let address = {
