@@ -38,10 +38,11 @@ pub async fn create_user(
 /// If a database cannot be reached or was written by a newer version; those before it are done.
 pub async fn migrate(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     folder::prepare(&config.data)?;
-    let services: [(&str, &[&[Migration]]); 3] = [
+    let services: [(&str, &[&[Migration]]); 4] = [
         ("accounts", accounts::MIGRATIONS),
         ("palettes", palettes::MIGRATIONS),
         ("popularity", popularity::MIGRATIONS),
+        ("chat", chat::MIGRATIONS),
     ];
     let mut databases: Vec<_> = services
         .into_iter()

@@ -46,6 +46,8 @@ pub struct Config {
     pub palettes: palettes::Settings,
     /// `[popularity]`
     pub popularity: popularity::Settings,
+    /// `[chat]`
+    pub chat: chat::Settings,
 }
 
 impl Default for Config {
@@ -64,6 +66,7 @@ impl Default for Config {
             accounts: accounts::Settings::default(),
             palettes: palettes::Settings::default(),
             popularity: popularity::Settings::default(),
+            chat: chat::Settings::default(),
         }
     }
 }

@@ -16,7 +16,9 @@ struct Base;
 #[must_use]
 pub fn document() -> Document {
     let mut document = Base::openapi();
-    for service in [accounts::openapi(), palettes::openapi(), popularity::openapi()] {
+    let services =
+        [accounts::openapi(), palettes::openapi(), popularity::openapi(), chat::openapi()];
+    for service in services {
         document.merge(service);
     }
     document

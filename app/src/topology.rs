@@ -31,14 +31,22 @@ pub enum Service {
     Palettes,
     /// Likes, views, ranks.
     Popularity,
+    /// Chats and lobbies.
+    Chat,
     /// The one door.
     Gateway,
 }
 
 impl Service {
     /// Every service, in the order in which a split system starts them.
-    pub const ALL: [Self; 5] =
-        [Self::Discovery, Self::Accounts, Self::Palettes, Self::Popularity, Self::Gateway];
+    pub const ALL: [Self; 6] = [
+        Self::Discovery,
+        Self::Accounts,
+        Self::Palettes,
+        Self::Popularity,
+        Self::Chat,
+        Self::Gateway,
+    ];
 
     /// The service's name.
     #[must_use]
@@ -48,6 +56,7 @@ impl Service {
             Self::Accounts => "accounts",
             Self::Palettes => "palettes",
             Self::Popularity => "popularity",
+            Self::Chat => "chat",
             Self::Gateway => "gateway",
         }
     }
@@ -75,7 +84,7 @@ impl FromStr for Service {
 pub enum StartError {
     /// No service has that name.
     #[error(
-        "there is no service `{0}`; there are discovery, accounts, palettes, popularity, gateway"
+        "there is no service `{0}`; there are discovery, accounts, palettes, popularity, chat, gateway"
     )]
     UnknownService(String),
     /// An address cannot be listened on.
@@ -160,6 +169,7 @@ impl System {
             building.accounts(has(Service::Accounts)),
             building.palettes(has(Service::Palettes)),
             building.popularity(has(Service::Popularity)),
+            building.chat(has(Service::Chat)),
         )?;
 
         let registries = match &registry {
@@ -247,6 +257,13 @@ impl Building<'_> {
         self.service(here, "popularity", popularity::MIGRATIONS, |db, log, mesh, tasks| {
             let settings = self.config.popularity.clone();
             popularity::build(db, log, mesh, self.caches, tasks, settings)
+        })
+        .await
+    }
+
+    async fn chat(&self, here: bool) -> Result<(), StartError> {
+        self.service(here, "chat", chat::MIGRATIONS, |db, _, mesh, tasks| {
+            chat::build(db, mesh, tasks, self.config.chat.clone())
         })
         .await
     }

@@ -9,7 +9,8 @@ use std::process::{Command, ExitCode};
 use system_tests::Engines;
 
 /// Every service twice.
-const TWICE: [&str; 5] = ["discovery=2", "accounts=2", "palettes=2", "popularity=2", "gateway=2"];
+const TWICE: [&str; 6] =
+    ["discovery=2", "accounts=2", "palettes=2", "popularity=2", "chat=2", "gateway=2"];
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 

@@ -60,7 +60,7 @@ impl Engines {
     /// If a database cannot be made.
     pub async fn settings(&self, name: &str) -> String {
         let mut toml = String::new();
-        for service in ["accounts", "palettes", "popularity"] {
+        for service in ["accounts", "palettes", "popularity", "chat"] {
             let database = self.postgres.database(&format!("{name}_{service}")).await;
             table(&mut toml, &format!("[database.{service}]"), &database);
         }

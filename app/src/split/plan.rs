@@ -119,7 +119,15 @@ mod tests {
             .collect();
         assert_eq!(
             names,
-            ["discovery-1", "accounts-1", "palettes-1", "palettes-2", "popularity-1", "gateway-1"]
+            [
+                "discovery-1",
+                "accounts-1",
+                "palettes-1",
+                "palettes-2",
+                "popularity-1",
+                "chat-1",
+                "gateway-1"
+            ]
         );
     }
 

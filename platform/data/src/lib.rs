@@ -24,6 +24,7 @@
 
 mod begin;
 mod database;
+mod dialect;
 mod error;
 mod group_commit;
 mod measure;
@@ -40,6 +41,7 @@ mod transaction;
 mod trust;
 
 pub use database::Database;
+pub use dialect::{Dialect, json_rows};
 pub use error::DataError;
 pub use group_commit::{GroupCommit, GroupCommitSettings};
 pub use migration::Migration;

@@ -1,8 +1,5 @@
 //! The tables of popularity in one of its databases, and every query on them.
 //!
-//! A batch travels as one JSON parameter, so that each statement's text is always the same (it is
-//! prepared once) and there are as many statements for a thousand votes as for one.
-//!
 //! Invariants:
 //! - who changes an item's likes, views or trend holds the lock of its row (on SQLite, of the
 //!   database), and takes several in the order of (kind, id);
@@ -22,8 +19,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use contracts::Kind;
-use data::{DataError, Database, Engine};
-use serde::Serialize;
+use data::{DataError, Database, Dialect, json_rows as json};
 
 use crate::model::decay::Trend;
 use crate::model::{Item, ItemState};
@@ -56,7 +52,7 @@ impl Store {
     /// On an open database that has this crate's migrations.
     #[must_use]
     pub(crate) fn new(db: Database) -> Self {
-        let dialect = Dialect(db.engine());
+        let dialect = Dialect::of(db.engine());
         let texts = Arc::new(Texts {
             items: items::Texts::new(dialect),
             votes: votes::Texts::new(dialect),
@@ -73,54 +69,6 @@ impl Store {
     pub(crate) const fn db(&self) -> &Database {
         &self.db
     }
-}
-
-/// The few words in which the engines differ.
-#[derive(Clone, Copy)]
-struct Dialect(Engine);
-
-impl Dialect {
-    /// A statement for this engine: `{{rows:N}}` is the table `r` whose one column `value` holds
-    /// the elements of the JSON array `$N`; `{{lock:T}}` locks the rows of `T`; `{{array:X}}`
-    /// gathers the values of `X` into a JSON text, `{{pairs:X,Y}}` those of two columns.
-    fn text(self, template: &str) -> String {
-        let mut text = String::with_capacity(template.len());
-        let mut rest = template;
-        while let Some((before, after)) = rest.split_once("{{") {
-            let (word, after) = after.split_once("}}").unwrap_or((after, ""));
-            text.push_str(before);
-            text.push_str(&self.word(word));
-            rest = after;
-        }
-        text.push_str(rest);
-        text
-    }
-
-    fn word(self, word: &str) -> String {
-        let (word, argument) = word.split_once(':').unwrap_or((word, ""));
-        match (word, self.0) {
-            ("rows", Engine::Sqlite) => format!("json_each(${argument}) AS r"),
-            ("rows", Engine::Postgres) => {
-                format!("json_array_elements(CAST(${argument} AS JSON)) AS r(value)")
-            }
-            ("lock", Engine::Postgres) => format!("FOR UPDATE OF {argument}"),
-            ("array", Engine::Sqlite) => format!("json_group_array({argument})"),
-            ("array", Engine::Postgres) => {
-                format!("CAST(COALESCE(json_agg({argument}), '[]') AS TEXT)")
-            }
-            ("pairs", Engine::Sqlite) => format!("json_group_array(json_array({argument}))"),
-            ("pairs", Engine::Postgres) => {
-                format!("CAST(COALESCE(json_agg(json_build_array({argument})), '[]') AS TEXT)")
-            }
-            _ => String::new(),
-        }
-    }
-}
-
-/// Rows as the JSON array that `{{rows:N}}` reads.
-fn json<T: Serialize>(rows: impl IntoIterator<Item = T>) -> Result<String, DataError> {
-    let rows: Vec<T> = rows.into_iter().collect();
-    serde_json::to_string(&rows).map_err(DataError::other)
 }
 
 /// A JSON text that `{{array:X}}` wrote.
@@ -154,23 +102,4 @@ fn item(kind: i32, id: i64) -> Result<Item, DataError> {
     let kind = Kind::from_number(kind)
         .ok_or_else(|| DataError::Other(format!("the tables hold an unknown kind {kind}")))?;
     Ok(Item { kind, id })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn templates_become_the_engine_s_words() {
-        let template = "SELECT {{array:x}} FROM {{rows:2}} WHERE true {{lock:i}}";
-        assert_eq!(
-            Dialect(Engine::Sqlite).text(template),
-            "SELECT json_group_array(x) FROM json_each($2) AS r WHERE true "
-        );
-        assert!(
-            Dialect(Engine::Postgres)
-                .text(template)
-                .ends_with("AS r(value) WHERE true FOR UPDATE OF i")
-        );
-    }
 }
