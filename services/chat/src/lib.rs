@@ -123,9 +123,7 @@ pub async fn build(
         longest_pause: Duration::from_secs(2),
         ..saga::Settings::default()
     };
-    let sagas = saga::Engine::new(db.clone(), saga_settings)
-        .register(create_chat::definition(&accounts))
-        .register(change_chat::definition(&accounts));
+    let sagas = sagas(&db, &accounts, saga_settings);
     let here = Arc::new(Here::default());
     let peers = Peers::new(here.clone());
     let (limits, post) = (Arc::new(Limits::new(&settings)), Arc::new(Post::new(&store, &settings)));
@@ -155,6 +153,13 @@ pub async fn build(
     Ok(::rest::router(rest::routes(chat, &keys).merge(rpc.into_axum_router())))
 }
 
+/// The operations that need the accounts as well.
+fn sagas(db: &Database, accounts: &Accounts, settings: saga::Settings) -> saga::Engine {
+    saga::Engine::new(db.clone(), settings)
+        .register(create_chat::definition(accounts))
+        .register(change_chat::definition(accounts))
+}
+
 /// This service's part of the OpenAPI document.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
@@ -176,3 +181,9 @@ where
     drop(tokio::time::timeout(SETTLE, sagas.run(kind, id, state)).await);
     Ok(decided)
 }
+
+#[cfg(test)]
+#[path = "../tests/support/accounts.rs"]
+mod fake_accounts;
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ mod send;
 
 use std::sync::Arc;
 
-use data::{DataError, Database, Dialect, Engine};
+use data::{DataError, Database, Dialect};
 
 pub(crate) use log::{NewEntry, advance, append};
 pub(crate) use members::{Seat, Seated, add_member, leave, members_of, remove_members};
@@ -62,11 +62,6 @@ impl Store {
     /// The database itself.
     pub(crate) const fn db(&self) -> &Database {
         &self.db
-    }
-
-    /// Whether other processes may write as well without this one's noticing.
-    pub(crate) fn engine(&self) -> Engine {
-        self.db.engine()
     }
 }
 

@@ -170,7 +170,7 @@ mod tests {
         let names = |text| mentioned(text).into_iter().collect::<Vec<_>>();
         assert_eq!(names("@Ada, look: (@ben_2) and @Jürgen."), ["ada", "ben_2", "jürgen"]);
         assert_eq!(names("ada@example.com @ @@"), [""; 0]);
-        assert_eq!(names(&"@a".repeat(9)), ["a"]);
+        assert_eq!(names("@a@a@a"), ["a"]);
         let many: String = (0..50).map(|n| format!("@n{n} ")).collect();
         assert_eq!(names(&many).len(), MOST_MENTIONS);
     }
