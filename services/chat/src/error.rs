@@ -60,7 +60,9 @@ impl From<ChatError> for Problem {
             }
             ChatError::Erased => Self::unauthorized(),
             ChatError::Changed | ChatError::TooManyReactions => Self::conflict(text),
-            ChatError::Full(_) | ChatError::NoSuchUser(_) => Self::invalid_field("participants", text),
+            ChatError::Full(_) | ChatError::NoSuchUser(_) => {
+                Self::invalid_field("participants", text)
+            }
             ChatError::Data(error) => error.into(),
         }
     }

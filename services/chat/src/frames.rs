@@ -220,7 +220,8 @@ mod tests {
 
     #[test]
     fn a_tombstone_says_so() {
-        let gone = Entry { deleted: true, text: String::new(), ..message(RoomKind::Chat, What::Message) };
+        let gone =
+            Entry { deleted: true, text: String::new(), ..message(RoomKind::Chat, What::Message) };
         let json = json_of(&entry(&gone));
         assert_eq!((&json["deleted"], &json["message"]), (&json!(true), &json!("")));
     }

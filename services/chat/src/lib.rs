@@ -167,12 +167,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 /// Runs a two-phase commit and answers when it is decided; if they are quick, when both have it.
-async fn both_agree<S>(
-    sagas: &saga::Engine,
-    kind: &str,
-    id: Uuid,
-    state: S,
-) -> Result<S, Problem>
+async fn both_agree<S>(sagas: &saga::Engine, kind: &str, id: Uuid, state: S) -> Result<S, Problem>
 where
     S: Clone + Serialize + DeserializeOwned + 'static,
 {

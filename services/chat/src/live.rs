@@ -13,11 +13,11 @@ use data::DataError;
 use fanout::{Close, Frame, Handler, Hub, Snapshot, Upgrade};
 use rest::Problem;
 
+use crate::frames;
 use crate::here::{GONE, Here, Meta, REMOVED, Socket, TOO_MANY, View};
 use crate::model::{Entry, RoomKind, What};
 use crate::peers::Peers;
 use crate::settings::Settings;
-use crate::frames;
 use crate::store::Store;
 
 /// Entries read at once for a socket that resumes.
@@ -73,7 +73,11 @@ impl Live {
             return Problem::too_many(1, TOO_MANY.reason).into_response();
         }
         let this = self.clone();
-        self.hub.accept(upgrade, meta, move |socket| async move { this.set_up(socket, since).await })
+        self.hub.accept(
+            upgrade,
+            meta,
+            move |socket| async move { this.set_up(socket, since).await },
+        )
     }
 
     async fn set_up(&self, socket: Socket, since: Since) -> Result<(), Close> {

@@ -33,7 +33,10 @@ pub(crate) fn routes(chat: Chat, keys: &Idempotency) -> Router {
         .route("/api/chat/{id}/participants", post(chats::add))
         .route("/api/chat/{id}/participants/{user_id}", delete(chats::remove))
         .route("/api/chat/{id}/message", get(messages::history))
-        .route("/api/chat/{id}/message/{message_id}", patch(messages::edit).delete(messages::delete))
+        .route(
+            "/api/chat/{id}/message/{message_id}",
+            patch(messages::edit).delete(messages::delete),
+        )
         .route(
             "/api/chat/{id}/message/{message_id}/reactions/{emoji}",
             put(messages::react).delete(messages::unreact),

@@ -74,8 +74,11 @@ impl Settings {
             ("look_every_ms", self.look_every_ms, 1, 10_000),
             ("change_within_seconds", self.change_within_seconds, 1, 60),
         ];
-        let out = ranges.into_iter().find(|(_, value, least, most)| !(least..=most).contains(&value));
-        out.map_or(Ok(()), |(name, value, least, most)| Err(BadSetting { name, value, least, most }))
+        let out =
+            ranges.into_iter().find(|(_, value, least, most)| !(least..=most).contains(&value));
+        out.map_or(Ok(()), |(name, value, least, most)| {
+            Err(BadSetting { name, value, least, most })
+        })
     }
 
     pub(crate) const fn batches(&self) -> GroupCommitSettings {

@@ -133,7 +133,12 @@ impl World {
         Ok(state.created().unwrap().0)
     }
 
-    async fn change(&self, engine: &saga::Engine, room: RoomId, wanted: Wanted) -> Result<(), Problem> {
+    async fn change(
+        &self,
+        engine: &saga::Engine,
+        room: RoomId,
+        wanted: Wanted,
+    ) -> Result<(), Problem> {
         let state = change_chat::State { room, asker: ADA, wanted };
         engine.run(change_chat::NAME, Uuid::new_v4(), state).await.map(drop)
     }

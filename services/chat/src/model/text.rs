@@ -72,8 +72,9 @@ impl Emoji {
     /// 422.
     pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
         let fits = (1..=LONGEST_EMOJI).contains(&text.len());
-        let is_name =
-            text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_+-".contains(&b));
+        let is_name = text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_+-".contains(&b));
         // Signs and what joins them, no letters: nobody writes messages in reactions.
         let is_sign = !text.is_ascii()
             && text.chars().all(|c| !c.is_alphabetic() && !c.is_whitespace() && !c.is_control())

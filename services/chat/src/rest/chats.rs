@@ -250,11 +250,7 @@ async fn change(
     Ok(Json(Changed { message, chat: NewChatView { id, participants, chat_name } }))
 }
 
-async fn views(
-    chat: &Chat,
-    caller: UserId,
-    found: Vec<Seated>,
-) -> Result<Vec<ChatView>, Problem> {
+async fn views(chat: &Chat, caller: UserId, found: Vec<Seated>) -> Result<Vec<ChatView>, Problem> {
     let mut participants: HashMap<RoomId, Vec<UserId>> = HashMap::new();
     for (room, user) in chat.store.members_of_rooms(found.iter().map(|s| s.room.id)).await? {
         participants.entry(room).or_default().push(user);

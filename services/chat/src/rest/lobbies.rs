@@ -57,8 +57,7 @@ pub(super) async fn open(
     let owner = person(&chat.store, &chat.accounts, caller.user).await?;
     let room = open_lobby::open(&chat.store, owner, about, body.private).await?;
     let location = HeaderValue::try_from(format!("/lobbies/{}", room.id));
-    let mut response =
-        (StatusCode::CREATED, Json(LobbyView::new(room, true))).into_response();
+    let mut response = (StatusCode::CREATED, Json(LobbyView::new(room, true))).into_response();
     if let Ok(location) = location {
         response.headers_mut().insert(header::LOCATION, location);
     }

@@ -185,11 +185,10 @@ pub(super) async fn search(
     let before = page.after()?.unwrap_or(i64::MAX);
     let found = chat.store.search(caller.user, None, text, before, page.limit).await?;
     let messages = found.messages.into_iter().rev();
-    let messages =
-        messages.map(|entry| {
-            let chat = entry.room;
-            MessageInfo::new(entry, Vec::new()).in_chat(chat)
-        });
+    let messages = messages.map(|entry| {
+        let chat = entry.room;
+        MessageInfo::new(entry, Vec::new()).in_chat(chat)
+    });
     Ok(paged(messages.collect(), found.next.as_ref().map(page::cursor), &uri))
 }
 
@@ -340,12 +339,7 @@ pub(super) async fn delete_in_lobby(
     Ok(Json(Done { message: DELETED }))
 }
 
-async fn felt(
-    chat: &Chat,
-    which: Which,
-    emoji: &str,
-    add: bool,
-) -> Result<StatusCode, Problem> {
+async fn felt(chat: &Chat, which: Which, emoji: &str, add: bool) -> Result<StatusCode, Problem> {
     let emoji = Emoji::parse(emoji)?;
     chat.limits.message(which.user)?;
     edit_message::set_reaction(&chat.store, which, emoji, add).await?;
@@ -382,18 +376,38 @@ macro_rules! reaction {
 }
 
 reaction!(
-    react, put, "/api/chat/{id}/message/{message_id}/reactions/{emoji}", "react", Chat, true,
+    react,
+    put,
+    "/api/chat/{id}/message/{message_id}/reactions/{emoji}",
+    "react",
+    Chat,
+    true,
     "Reacts to a message in a chat."
 );
 reaction!(
-    unreact, delete, "/api/chat/{id}/message/{message_id}/reactions/{emoji}", "unreact", Chat,
-    false, "Takes a reaction in a chat back."
+    unreact,
+    delete,
+    "/api/chat/{id}/message/{message_id}/reactions/{emoji}",
+    "unreact",
+    Chat,
+    false,
+    "Takes a reaction in a chat back."
 );
 reaction!(
-    react_in_lobby, put, "/lobbies/{id}/messages/{message_id}/reactions/{emoji}",
-    "react_in_lobby", Lobby, true, "Reacts to a message in a lobby."
+    react_in_lobby,
+    put,
+    "/lobbies/{id}/messages/{message_id}/reactions/{emoji}",
+    "react_in_lobby",
+    Lobby,
+    true,
+    "Reacts to a message in a lobby."
 );
 reaction!(
-    unreact_in_lobby, delete, "/lobbies/{id}/messages/{message_id}/reactions/{emoji}",
-    "unreact_in_lobby", Lobby, false, "Takes a reaction in a lobby back."
+    unreact_in_lobby,
+    delete,
+    "/lobbies/{id}/messages/{message_id}/reactions/{emoji}",
+    "unreact_in_lobby",
+    Lobby,
+    false,
+    "Takes a reaction in a lobby back."
 );

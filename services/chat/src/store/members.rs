@@ -80,11 +80,7 @@ async fn remove_member(
 }
 
 /// Takes all seats of a room at `position`.
-pub(crate) async fn remove_members(
-    tx: &Tx,
-    room: RoomId,
-    position: i64,
-) -> Result<(), DataError> {
+pub(crate) async fn remove_members(tx: &Tx, room: RoomId, position: i64) -> Result<(), DataError> {
     let sql = "UPDATE memberships SET to_position = $1 WHERE room_id = $2 AND to_position = $3";
     tx.run(sql, values![position, room.get(), STILL]).await?;
     tx.run("UPDATE rooms SET members = 0 WHERE id = $1", values![room.get()]).await.map(drop)
@@ -121,7 +117,8 @@ impl Store {
     pub(crate) async fn chats_of(&self, user: UserId) -> Result<Vec<RoomId>, DataError> {
         let sql = "SELECT m.room_id FROM memberships m JOIN rooms r ON r.id = m.room_id \
                    WHERE m.user_id = $1 AND m.to_position = $2 AND r.kind = 'chat'";
-        let rows: Vec<(i64,)> = self.db.read_primary().rows(sql, values![user.get(), STILL]).await?;
+        let rows: Vec<(i64,)> =
+            self.db.read_primary().rows(sql, values![user.get(), STILL]).await?;
         Ok(rows.into_iter().map(|(room,)| RoomId::new(room)).collect())
     }
 

@@ -43,7 +43,8 @@ pub(crate) async fn react(
 ) -> Result<bool, DataError> {
     let values = values![message.get(), emoji.as_str(), user.get()];
     let (what, changed) = if add {
-        let sql = "SELECT COUNT(DISTINCT emoji) FROM reactions WHERE message_id = $1 AND emoji <> $2";
+        let sql =
+            "SELECT COUNT(DISTINCT emoji) FROM reactions WHERE message_id = $1 AND emoji <> $2";
         let kinds: Option<(i64,)> = tx.row(sql, values![message.get(), emoji.as_str()]).await?;
         if kinds.is_some_and(|(kinds,)| kinds >= MOST_KINDS) {
             return Ok(false);

@@ -164,8 +164,9 @@ impl Store {
             Listed::Chats => SEATED.replace("LEFT JOIN", "JOIN"),
             Listed::Lobbies(_) => SEATED.to_owned(),
         };
-        let sql =
-            format!("SELECT {COLUMNS} {from} AND {which} AND r.id < $3 ORDER BY r.id DESC LIMIT $4");
+        let sql = format!(
+            "SELECT {COLUMNS} {from} AND {which} AND r.id < $3 ORDER BY r.id DESC LIMIT $4"
+        );
         let rows: Vec<Row> = self.db.read_primary().all(&sql, values).await?;
         rows.into_iter().map(Seated::try_from).collect()
     }

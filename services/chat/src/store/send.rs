@@ -131,7 +131,8 @@ impl Store {
             let names = mentioned(&draft.text);
             let of_room = called.iter().filter(|(room, ..)| *room == draft.room);
             let called = of_room.filter(|(.., name)| names.contains(name));
-            mentions.extend(called.map(|(_, user, _)| (user.get(), draft.room.get(), *seq, position)));
+            mentions
+                .extend(called.map(|(_, user, _)| (user.get(), draft.room.get(), *seq, position)));
             let entry = message(position, *seq, draft, place.username.clone());
             if let Some(key) = by_client {
                 known.insert(key, entry.clone());
@@ -220,9 +221,9 @@ impl Store {
             return Ok(());
         }
         let texts = &self.texts.send;
-        let rows = new.iter().map(|e| {
-            (e.position, e.room.get(), e.user.get(), e.at, e.seq, &e.text, &e.client_id)
-        });
+        let rows = new
+            .iter()
+            .map(|e| (e.position, e.room.get(), e.user.get(), e.at, e.seq, &e.text, &e.client_id));
         tx.run(&texts.insert, values![json_rows(rows)?]).await?;
         // In the order of the entries, so that the last one stays.
         let seqs: HashMap<_, _> = new.iter().map(|e| (e.room.get(), e.seq)).collect();
