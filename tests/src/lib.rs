@@ -7,12 +7,14 @@
 pub mod engines;
 pub mod people;
 pub mod system;
+pub mod talkers;
 pub mod wait;
 pub mod writers;
 
 pub use engines::Engines;
 pub use people::{Answer, Person};
 pub use system::{Shape, Stand, System};
+pub use talkers::{Heard, Line, Talkers};
 pub use wait::eventually;
 pub use writers::Writers;
 

@@ -161,12 +161,18 @@ impl Person {
         self.post("/like", &json!({"palette_id": palette})).await
     }
 
+    /// Where a WebSocket is opened.
+    #[must_use]
+    pub fn socket_url(&self, path: &str) -> String {
+        format!("{}{path}", self.url.replacen("http", "ws", 1))
+    }
+
     /// Opens a WebSocket.
     ///
     /// # Panics
     /// If the system refuses.
     pub async fn listen(&self, path: &str) -> Listener {
-        let url = format!("{}{path}", self.url.replacen("http", "ws", 1));
+        let url = self.socket_url(path);
         let (socket, _) = tokio_tungstenite::connect_async(url).await.expect("a socket");
         Listener { socket }
     }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod bad_input;
+mod chat;
 mod command_line;
 mod engine_faults;
 mod faults;
