@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use contracts::chat::{ChatStub, HearRequest, Online, Person, Typing};
 use contracts::ids::{RoomId, UserId};
-use mesh::Mesh;
+use mesh::{Channel, Mesh};
 use tasks::Tasks;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
@@ -37,6 +37,8 @@ const TELL_WITHIN: Duration = Duration::from_secs(1);
 const MOST_CALLS: usize = 64;
 /// Those who are writing something that wait to be told of; the others are not told of.
 const MOST_TYPING: usize = 1_000;
+/// Lobbies that one call tells of.
+const MOST_LOBBIES: usize = 20;
 /// People of a lobby that are named.
 const MOST_NAMED: usize = 100;
 
@@ -207,13 +209,19 @@ impl Peers {
         if others.is_empty() {
             return;
         }
-        let online = online.into_iter().map(|lobby| self.online(lobby)).collect();
-        let request = HearRequest { position, typing, online };
+        self.say(&others, HearRequest { position, typing, online: Vec::new() });
+        let lobbies: Vec<RoomId> = online.into_iter().collect();
+        for some in lobbies.chunks(MOST_LOBBIES) {
+            let online = some.iter().map(|lobby| self.online(*lobby)).collect();
+            self.say(&others, HearRequest { position, typing: Vec::new(), online });
+        }
+    }
+
+    fn say(&self, others: &[Channel], request: HearRequest) {
         for other in others {
             let Ok(permit) = self.0.calls.clone().try_acquire_owned() else { return };
-            let request = request.clone();
+            let (other, request) = (ChatStub::new(other.clone()), request.clone());
             tokio::spawn(async move {
-                let other = ChatStub::new(other);
                 let told = tokio::time::timeout(TELL_WITHIN, other.hear(request)).await;
                 if let Ok(Err(status)) = told {
                     tracing::debug!(%status, "another instance of chat was not told");

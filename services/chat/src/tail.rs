@@ -21,7 +21,6 @@ use crate::store::Store;
 
 /// Entries read at once.
 const PAGE: u64 = 1_000;
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Follows the log from its present head, until `tasks` stop; then the sockets are told to connect
 /// again. To be called before the first socket comes.
@@ -70,38 +69,42 @@ impl Tail {
             // Before reading: what comes afterwards is another reason to read.
             committed.borrow_and_update();
             self.told.borrow_and_update();
-            if let Err(error) = self.advance().await {
-                tracing::warn!(%error, "the log of chat cannot be read; trying again");
-                tokio::time::sleep(PAUSE).await;
-                continue;
-            }
+            let advanced = self.advance().await;
             // Either may have no sender any more, when the process ends.
-            tokio::select! {
-                Ok(()) = committed.changed() => {}
-                Ok(()) = self.told.changed() => {}
-                () = tokio::time::sleep(self.look_every) => {}
+            let looked = tokio::select! {
+                Ok(()) = committed.changed(), if advanced.is_ok() => Ok(()),
+                Ok(()) = self.told.changed(), if advanced.is_ok() => Ok(()),
+                () = tokio::time::sleep(self.look_every) => self.look_at_head().await,
+            };
+            if let Err(error) = advanced.and(looked) {
+                tracing::warn!(%error, "the log of chat cannot be read; trying again");
             }
         }
     }
 
+    /// Hands on what there is.
     async fn advance(&self) -> Result<(), DataError> {
-        let head = self.store.head().await?;
-        let mut at = self.at.load(Relaxed);
-        if head < at {
-            tracing::error!(at, head, "the log of chat has become shorter: sockets start over");
-            self.live.start_over();
-            self.at.store(head, Relaxed);
-        }
-        while at < head {
-            let entries = self.store.after(at, PAGE).await?;
+        loop {
+            let entries = self.store.after(self.at.load(Relaxed), PAGE).await?;
             for entry in &entries {
                 self.live.tell(entry);
                 self.at.store(entry.position, Relaxed);
             }
-            let last = entries.last().map_or(head, |last| last.position);
-            at = if entries.len() as u64 == PAGE { last } else { last.max(head) };
-            self.at.store(at, Relaxed);
-            self.peers.reached(at);
+            self.peers.reached(self.at.load(Relaxed));
+            if (entries.len() as u64) < PAGE {
+                return Ok(());
+            }
+        }
+    }
+
+    /// After a failover to a server that lacks the last moments of the old one, positions are given
+    /// anew: whoever has heard of the old ones starts over.
+    async fn look_at_head(&self) -> Result<(), DataError> {
+        let (head, at) = (self.store.head().await?, self.at.load(Relaxed));
+        if head < at {
+            tracing::error!(at, head, "the log of chat has become shorter: sockets start over");
+            self.live.start_over();
+            self.at.store(head, Relaxed);
         }
         Ok(())
     }
