@@ -166,3 +166,6 @@ impl Here {
         self.state().lobbies.keys().copied().collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -259,6 +259,29 @@ on_each_engine!(who_is_gone_is_not_brought_back, |settings| async move {
     assert_eq!(world.count("people WHERE NOT erased").await, 0);
 });
 
+on_each_engine!(whoever_came_meanwhile_is_not_left_behind, |settings| async move {
+    let world = World::new(&settings).await;
+    let engine = world.engine(None);
+    let room = world.create(&engine).await.unwrap();
+    let stale = Wanted::Delete(vec![ADA]);
+    assert_eq!(world.change(&engine, room, stale).await.unwrap_err().status(), 409);
+    assert_eq!(world.check().await.len(), 2);
+    // Deleted while others come: in the end nobody is in it, here or there.
+    let store = Store::new(world.db.clone());
+    let come = async {
+        for _ in 0..3 {
+            drop(world.change(&engine, room, put(3, "cleo")).await);
+            drop(world.change(&engine, room, remove(3)).await);
+        }
+    };
+    let ((), deleted) = tokio::join!(come, change_chat::delete_chat(&store, &engine, room, ADA));
+    if deleted.is_err() {
+        change_chat::delete_chat(&store, &engine, room, ADA).await.unwrap();
+    }
+    world.recover().await;
+    assert!(world.check().await.is_empty());
+});
+
 fn put(id: i64, name: &str) -> Wanted {
     Wanted::Add(person(id, name), 10)
 }
