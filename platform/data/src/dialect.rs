@@ -19,8 +19,9 @@ impl Dialect {
     }
 
     /// A statement for this engine: `{{rows:N}}` is the table `r` whose one column `value` holds
-    /// the elements of the JSON array `$N`; `{{lock:T}}` locks the rows of `T`; `{{array:X}}`
-    /// gathers the values of `X` into a JSON text, `{{pairs:X,Y}}` those of two columns.
+    /// the elements of the JSON array `$N`; `{{lock:T}}` locks the rows of `T`, `{{share:T}}` keeps
+    /// them from being changed; `{{array:X}}` gathers the values of `X` into a JSON text,
+    /// `{{pairs:X,Y}}` those of two columns.
     #[must_use]
     pub fn text(self, template: &str) -> String {
         let mut text = String::with_capacity(template.len());
@@ -43,6 +44,7 @@ impl Dialect {
                 format!("json_array_elements(CAST(${argument} AS JSON)) AS r(value)")
             }
             ("lock", Engine::Postgres) => format!("FOR UPDATE OF {argument}"),
+            ("share", Engine::Postgres) => format!("FOR SHARE OF {argument}"),
             ("array", Engine::Sqlite) => format!("json_group_array({argument})"),
             ("array", Engine::Postgres) => {
                 format!("CAST(COALESCE(json_agg({argument}), '[]') AS TEXT)")
@@ -81,5 +83,7 @@ mod tests {
                 .text(template)
                 .ends_with("AS r(value) WHERE true FOR UPDATE OF i")
         );
+        assert_eq!(Dialect(Engine::Sqlite).text("{{share:i}}"), "");
+        assert_eq!(Dialect(Engine::Postgres).text("{{share:i}}"), "FOR SHARE OF i");
     }
 }
