@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use contracts::erasure::{EraseRequest, ErasureStub};
 use data::Tx;
-use futures::future::try_join_all;
+use futures::future::join_all;
 use ids::UserId;
 use mesh::Mesh;
 use rest::{Problem, Timestamp};
@@ -45,10 +45,11 @@ pub(crate) fn definition(mesh: Mesh, siblings: Vec<String>) -> Definition<Deleti
         .remote("erase it in every sibling", move |key, deletion: Deletion| {
             let (mesh, siblings) = (mesh.clone(), siblings.clone());
             async move {
-                // Each call may be repeated, so that one step makes them all.
+                // Each call may be repeated, so that one step makes them all. To their ends: one
+                // that fails at once must not cut off the others each time.
                 let calls = siblings.iter().map(|name| erase_in(&mesh, name, key, deletion.user));
-                try_join_all(calls).await?;
-                Ok(deletion)
+                let erased: Result<(), StepError> = join_all(calls).await.into_iter().collect();
+                erased.map(|()| deletion)
             }
         })
         .local("forget who it was", |tx, _, deletion| Box::pin(forget(tx, deletion)))

@@ -75,6 +75,7 @@ on_each_engine!(what_cannot_be_erased_now_is_erased_later, |settings: DataSettin
     let (owner, id) = house.signed_up("Mario", "swordfish").await;
     house.popularity.set_down(true);
     owner.delete(&format!("/users/{id}")).await.expect(200);
+    assert!(house.palettes.erased().contains(&id.get()), "one that is down keeps nobody else");
     // Never half: for everybody the account is gone, and its traces wait for the sibling.
     house.browser().get(&format!("/users/{id}")).await.problem(404);
     house
