@@ -4,6 +4,7 @@
 //! session of the account.
 
 use auth::Principal;
+use contracts::ids::RoomId;
 use data::Tx;
 use rest::{Problem, Timestamp};
 
@@ -21,7 +22,7 @@ pub(crate) struct Change {
 }
 
 impl Accounts {
-    /// Changes the caller's own account.
+    /// Changes the caller's own account; answers it with the chats it is in.
     ///
     /// # Errors
     /// 403 for a wrong current password, 422 for a missing one, 429 after too many wrong ones,
@@ -30,7 +31,7 @@ impl Accounts {
         &self,
         caller: &Principal,
         change: Change,
-    ) -> Result<User, Problem> {
+    ) -> Result<(User, Vec<RoomId>), Problem> {
         let Change { mut profile, password, current_password } = change;
         let known = store::user(&self.db.read_primary(), caller.user).await?;
         let known = known.filter(|user| !user.is_deleted()).ok_or_else(no_such_user)?;
@@ -56,7 +57,9 @@ impl Accounts {
                     if !store::change_profile(tx, user, &profile).await? {
                         return Err(no_such_user());
                     }
-                    store::user(tx, user).await?.ok_or_else(no_such_user)
+                    let chats = store::chats_of(tx, user).await?;
+                    let user = store::user(tx, user).await?.ok_or_else(no_such_user)?;
+                    Ok((user, chats))
                 })
             })
             .await

@@ -1,18 +1,23 @@
 //! Accounts, sessions and keys: who is who.
 //!
-//! **Owns** users, their names for ever, sessions and refresh tokens, and the private keys that
-//! sign access tokens. **Calls** `Erasure` of the services that hold something of a user who is
-//! deleted. **Emits** `account.created.v1`, `account.deleted.v1`, `session.revoked.v1`.
+//! **Owns** users, their names for ever, sessions and refresh tokens, which chats they are in, and
+//! the private keys that sign access tokens. **Takes part** in the two-phase commits by which chat
+//! changes who is in a chat. **Calls** `Erasure` of the services that hold something of a user who
+//! is deleted, and `Chat.Outcome` when it was told nothing of what it prepared. **Emits**
+//! `account.created.v1`, `account.deleted.v1`, `session.revoked.v1`.
 //!
 //! **Fails** like this: without its database, 503, and nobody signs in; tokens signed before keep
 //! working everywhere, since whoever has the public keys checks them. Without a sibling, a
-//! deletion is finished later.
+//! deletion is finished later. Without chat, what is prepared stays so: nobody sees it, and no
+//! other transaction changes it.
 //!
 //! **Invariants.** No two accounts have names that look alike. A password is stored as Argon2id
 //! and shown nowhere; a refresh token is stored as a hash and works once. What an attacker can
 //! see or time does not depend on whether a name exists, except where a sign-up must say so.
 
+mod change_members;
 mod change_profile;
+mod chat;
 mod delete_user;
 mod events;
 mod grant;
@@ -38,7 +43,10 @@ use axum::Router;
 use axum::body::Bytes;
 use data::{DataError, Database, Migration};
 use mesh::Mesh;
+use saga::two_phase::{self, Participation};
 use tasks::Tasks;
+
+use crate::change_members::Members;
 
 pub use rest::openapi;
 pub use settings::{Hashing, Settings};
@@ -46,9 +54,9 @@ pub use sign_up::create_user;
 
 /// Everything this service's database holds.
 pub const MIGRATIONS: &[&[Migration]] =
-    &[OWN, ::events::MIGRATIONS, saga::MIGRATIONS, ::rest::MIGRATIONS];
+    &[OWN, ::events::MIGRATIONS, saga::MIGRATIONS, two_phase::MIGRATIONS, ::rest::MIGRATIONS];
 
-const OWN: &[Migration] = data::migrations!["0001_init"];
+const OWN: &[Migration] = data::migrations!["0001_init", "0002_chats"];
 
 /// What the handlers share.
 struct Accounts {
@@ -59,6 +67,7 @@ struct Accounts {
     jwks: Bytes,
     settings: Settings,
     sagas: saga::Engine,
+    members: Participation<Members>,
     profiles: profiles::Profiles,
 }
 
@@ -114,6 +123,7 @@ pub async fn build(
     let accounts =
         Accounts::open(db.clone(), mesh.clone(), caches, settings, saga_settings()).await?;
     accounts.sagas.start(tasks);
+    accounts.members.start(tasks, chat::Chat::new(&mesh));
     ::events::relay(db.clone(), log, tasks);
     workers::start(db, tasks);
     Ok(accounts.routes(&mesh))
@@ -141,11 +151,13 @@ impl Accounts {
         }
         let jwks = serde_json::json!({"keys": signers.iter().map(Signer::jwk).collect::<Vec<_>>()});
         let signer = signers.into_iter().next().ok_or_else(|| BuildError::Key("1".to_owned()))?;
+        let members = Members::new(db.engine());
+        let members = Participation::new(db.clone(), members, sagas.clone());
         let sagas = saga::Engine::new(db.clone(), sagas)
             .register(delete_user::definition(mesh, settings.erase_in.clone()));
         let jwks = Bytes::from(jwks.to_string());
         let profiles = profiles::Profiles::new(db.clone(), store);
-        Ok(Arc::new(Self { db, hasher, signer, jwks, settings, sagas, profiles }))
+        Ok(Arc::new(Self { db, hasher, signer, jwks, settings, sagas, members, profiles }))
     }
 
     fn routes(self: Arc<Self>, mesh: &Mesh) -> Router {

@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use contracts::accounts::accounts_server::{Accounts as Service, AccountsServer};
 use contracts::accounts::{
-    GetUsersReply, GetUsersRequest, SessionStandsReply, SessionStandsRequest, User,
+    EndChatReply, EndChatRequest, GetUsersReply, GetUsersRequest, PrepareChatReply,
+    PrepareChatRequest, SessionStandsReply, SessionStandsRequest, User,
 };
 use mesh::Mesh;
 use rest::{Problem, Timestamp};
+use saga::StepError;
+use saga::two_phase::{Participant, TxId, Vote};
 use tonic::{Request, Response, Status};
 
+use crate::change_members::{Change, HELD};
 use crate::{Accounts, model, store};
 
 /// The most ids one call may ask for.
@@ -60,5 +64,41 @@ impl Service for Rpc {
         let db = self.0.db.read_primary();
         let stands = store::session_stands(&db, &session, Timestamp::now().0).await;
         Ok(Response::new(SessionStandsReply { stands: stands.map_err(Problem::from)? }))
+    }
+
+    async fn prepare_chat(
+        &self,
+        request: Request<PrepareChatRequest>,
+    ) -> Result<Response<PrepareChatReply>, Status> {
+        let request = request.into_inner();
+        let tx = transaction(&request.tx)?;
+        match self.0.members.prepare(tx, Change::read(request)?).await.map_err(status)? {
+            Vote::Yes => Ok(Response::new(PrepareChatReply {})),
+            Vote::No(problem) => Err(problem.into()),
+        }
+    }
+
+    async fn end_chat(
+        &self,
+        request: Request<EndChatRequest>,
+    ) -> Result<Response<EndChatReply>, Status> {
+        let EndChatRequest { tx, commit } = request.into_inner();
+        let (tx, members) = (transaction(&tx)?, &self.0.members);
+        let ended = if commit { members.commit(tx).await } else { members.abort(tx).await };
+        ended.map(|()| Response::new(EndChatReply {})).map_err(status)
+    }
+}
+
+fn transaction(text: &str) -> Result<TxId, Problem> {
+    text.parse().map_err(|error| Problem::invalid_field("tx", format!("{error}")))
+}
+
+/// As the coordinator tells errors apart: what may pass, and what may not.
+fn status(error: StepError) -> Status {
+    match error {
+        StepError::Undo(problem) => problem.into(),
+        // Not `unavailable`: that would open the circuit of an instance that is well.
+        StepError::Retry(reason) if reason == HELD => Status::aborted(reason),
+        StepError::Retry(reason) => Status::unavailable(reason),
     }
 }

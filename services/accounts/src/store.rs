@@ -4,11 +4,13 @@
 //! the event that tells of it; what decides over access is read from the primary.
 
 mod attempts;
+mod chats;
 mod keys;
 mod sessions;
 mod users;
 
 pub(crate) use attempts::{Attempts, add_attempt, attempts, forget_attempts};
+pub(crate) use chats::{Chats, Membership, chats_of, membership, release_chats};
 pub(crate) use keys::first_key;
 pub(crate) use sessions::{
     Rotation, end_session, end_sessions, open_session, owner_of_refresh_token, rotate,

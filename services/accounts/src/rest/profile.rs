@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use ::rest::{Caller, Json, Path, Problem, SignedIn, Timestamp, conditional};
-use auth::Principal;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use contracts::ids::RoomId;
 use http::{HeaderMap, HeaderValue, header};
 use ids::UserId;
 use serde::Serialize;
@@ -33,7 +33,7 @@ pub(crate) struct ProfileView {
     bio: Option<String>,
     /// The ids of the owner's chats, for its owner alone.
     #[serde(skip_serializing_if = "Option::is_none")]
-    chats: Option<Vec<String>>,
+    chats: Option<Vec<RoomId>>,
 }
 
 /// A profile.
@@ -57,7 +57,15 @@ pub(super) async fn read(
     let view = if shared {
         ProfileView::from(accounts.profiles.of(id).await?.ok_or_else(no_such_user)?)
     } else {
-        view(living(store::user(&accounts.db.read(), id).await?)?, caller.as_ref())
+        let user = living(store::user(&accounts.db.read(), id).await?)?;
+        let chats = match &caller {
+            // Of the primary: somebody else has written what they are in.
+            Some(owner) if owner.user == id => {
+                Some(store::chats_of(&accounts.db.read_primary(), id).await?)
+            }
+            _ => None,
+        };
+        full(user, chats)
     };
     let body = serde_json::to_vec(&view).map_err(|error| {
         tracing::error!(%error, "a profile cannot be written as JSON");
@@ -96,8 +104,8 @@ pub(super) async fn change(
         return Err(Problem::forbidden("this profile is not yours"));
     }
     let change = body.read(accounts.settings.shortest_password)?;
-    let user = accounts.change_profile(&caller, change).await?;
-    Ok(Json(view(user, Some(&caller))).into_response())
+    let (user, chats) = accounts.change_profile(&caller, change).await?;
+    Ok(Json(full(user, Some(chats))).into_response())
 }
 
 /// Deletes an account with all that is its own, everywhere.
@@ -134,12 +142,10 @@ fn living(user: Option<User>) -> Result<User, Problem> {
     user.filter(|user| !user.is_deleted()).ok_or_else(no_such_user)
 }
 
-fn view(user: User, caller: Option<&Principal>) -> ProfileView {
-    let owner = caller.is_some_and(|caller| caller.user == user.id());
-    let staff = caller.is_some_and(|caller| caller.staff);
-    let email = (owner || staff).then(|| user.email.clone());
-    // The chats are filled by the chat service's two-phase commit once there is one.
-    ProfileView { email, chats: owner.then(Vec::new), ..ProfileView::from(Public::from(user)) }
+/// As its owner sees it, or without `chats` as staff does.
+fn full(user: User, chats: Option<Vec<RoomId>>) -> ProfileView {
+    let email = Some(user.email.clone());
+    ProfileView { email, chats, ..ProfileView::from(Public::from(user)) }
 }
 
 /// What everybody may see.

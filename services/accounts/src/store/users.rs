@@ -180,11 +180,13 @@ pub(crate) async fn close(tx: &Tx, id: UserId, now: i64) -> Result<bool, DataErr
 /// never given again.
 pub(crate) async fn erase(tx: &Tx, id: UserId) -> Result<(), DataError> {
     tx.run("DELETE FROM sessions WHERE user_id = $1", values![id.get()]).await?;
+    // Before the chats: whoever writes them has locked the account.
     tx.run(
         "UPDATE users SET username = $1, email = NULL, password_hash = NULL, display_name = NULL, \
          bio = NULL, staff = 0 WHERE id = $2 AND deleted_at IS NOT NULL",
         values![crate::model::DELETED_NAME, id.get()],
     )
     .await?;
+    tx.run("DELETE FROM user_chats WHERE user_id = $1", values![id.get()]).await?;
     Ok(())
 }
