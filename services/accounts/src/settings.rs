@@ -54,7 +54,7 @@ impl Default for Settings {
             session_days: 30,
             sessions_per_account: 1_000,
             secure_cookies: false,
-            erase_in: vec!["palettes".to_owned(), "popularity".to_owned()],
+            erase_in: ["palettes", "popularity", "chat"].map(str::to_owned).to_vec(),
             hashing: Hashing::default(),
             failed_log_ins_per_account: 10,
             failed_log_ins_per_address: 300,

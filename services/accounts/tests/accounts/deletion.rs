@@ -21,6 +21,7 @@ on_each_engine!(a_deleted_account_is_gone_everywhere, |settings: DataSettings| a
     assert!(owner.jar.lock().unwrap().is_empty(), "the cookies are cleared");
     assert_eq!(house.palettes.erased(), [id.get()]);
     assert_eq!(house.popularity.erased(), [id.get()]);
+    assert_eq!(house.chat.erased(), [id.get()]);
 
     house.browser().get(&path).await.problem(404);
     house
@@ -76,6 +77,7 @@ on_each_engine!(what_cannot_be_erased_now_is_erased_later, |settings: DataSettin
     house.popularity.set_down(true);
     owner.delete(&format!("/users/{id}")).await.expect(200);
     assert!(house.palettes.erased().contains(&id.get()), "one that is down keeps nobody else");
+    assert!(house.chat.erased().contains(&id.get()));
     // Never half: for everybody the account is gone, and its traces wait for the sibling.
     house.browser().get(&format!("/users/{id}")).await.problem(404);
     house

@@ -30,6 +30,7 @@ pub struct House {
     pub tasks: Tasks,
     pub palettes: Sibling,
     pub popularity: Sibling,
+    pub chat: Sibling,
 }
 
 /// Settings that hash fast and are otherwise the defaults.
@@ -57,13 +58,14 @@ impl House {
     /// Another instance, with a cache that others may share.
     pub async fn sharing(db: Database, log: Log, store: &cache::Store, settings: Settings) -> Self {
         let (mesh, tasks) = (Mesh::new(MeshSettings::default()), Tasks::new());
-        let (palettes, popularity) = (Sibling::default(), Sibling::default());
+        let [palettes, popularity, chat] = [(); 3].map(|()| Sibling::default());
         mesh.install("palettes", palettes.router());
         mesh.install("popularity", popularity.router());
+        mesh.install("chat", chat.router());
         let (own, told, around) = (db.clone(), log.clone(), mesh.clone());
         let router = accounts::build(own, told, around, store, &tasks, settings);
         let router = router.await.unwrap();
-        Self { router, db, log, mesh, tasks, palettes, popularity }
+        Self { router, db, log, mesh, tasks, palettes, popularity, chat }
     }
 
     pub fn browser(&self) -> Browser {
