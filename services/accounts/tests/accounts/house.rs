@@ -9,6 +9,8 @@ use accounts::{Hashing, Settings};
 use auth::{Principal, Verifier};
 use axum::Router;
 use axum::body::Body;
+use contracts::chat::chat_server::{Chat, ChatServer};
+use contracts::chat::{HearReply, HearRequest, OutcomeReply, OutcomeRequest};
 use contracts::erasure::erasure_server::{Erasure, ErasureServer};
 use contracts::erasure::{EraseReply, EraseRequest};
 use data::{DataSettings, Database, Sql, values};
@@ -31,6 +33,8 @@ pub struct House {
     pub palettes: Sibling,
     pub popularity: Sibling,
     pub chat: Sibling,
+    /// What chat says of its two-phase commits.
+    pub outcomes: Outcomes,
 }
 
 /// Settings that hash fast and are otherwise the defaults.
@@ -59,13 +63,14 @@ impl House {
     pub async fn sharing(db: Database, log: Log, store: &cache::Store, settings: Settings) -> Self {
         let (mesh, tasks) = (Mesh::new(MeshSettings::default()), Tasks::new());
         let [palettes, popularity, chat] = [(); 3].map(|()| Sibling::default());
+        let outcomes = Outcomes::default();
         mesh.install("palettes", palettes.router());
         mesh.install("popularity", popularity.router());
-        mesh.install("chat", chat.router());
+        mesh.install("chat", chat.router().merge(outcomes.router()));
         let (own, told, around) = (db.clone(), log.clone(), mesh.clone());
         let router = accounts::build(own, told, around, store, &tasks, settings);
         let router = router.await.unwrap();
-        Self { router, db, log, mesh, tasks, palettes, popularity, chat }
+        Self { router, db, log, mesh, tasks, palettes, popularity, chat, outcomes }
     }
 
     pub fn browser(&self) -> Browser {
@@ -304,5 +309,44 @@ impl Erasure for Sibling {
         }
         self.erased.lock().unwrap().push(request.into_inner().user_id);
         Ok(tonic::Response::new(EraseReply {}))
+    }
+}
+
+/// The coordinator: says the same of every transaction, and is away while it has nothing to say.
+#[derive(Clone, Default)]
+pub struct Outcomes {
+    pub says: Arc<Mutex<Option<i32>>>,
+    pub asked: Arc<AtomicUsize>,
+}
+
+impl Outcomes {
+    fn router(&self) -> Router {
+        tonic::service::Routes::from(Router::new())
+            .add_service(ChatServer::new(self.clone()))
+            .into_axum_router()
+    }
+
+    pub fn say(&self, decision: impl Into<i32>) {
+        *self.says.lock().unwrap() = Some(decision.into());
+    }
+}
+
+#[tonic::async_trait]
+impl Chat for Outcomes {
+    async fn outcome(
+        &self,
+        _: tonic::Request<OutcomeRequest>,
+    ) -> Result<tonic::Response<OutcomeReply>, tonic::Status> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let says = *self.says.lock().unwrap();
+        let decision = says.ok_or_else(|| tonic::Status::unavailable("away"))?;
+        Ok(tonic::Response::new(OutcomeReply { decision }))
+    }
+
+    async fn hear(
+        &self,
+        _: tonic::Request<HearRequest>,
+    ) -> Result<tonic::Response<HearReply>, tonic::Status> {
+        Err(tonic::Status::unimplemented("accounts tell chat nothing"))
     }
 }
