@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::DataError;
-use crate::probe::{PROBE, Probe};
+use crate::probe::{Answer, PROBE, Probe};
 use crate::roles::{MOST_LAG, Roles, Said};
 use crate::trust::{Trust, millis};
 
@@ -162,7 +162,11 @@ impl Servers {
         let server = &self.all[place];
         let Some(probe) = &server.probe else { return };
         let at = self.now();
-        let said = timeout(patience, probe.ask()).await.ok().flatten().unwrap_or(Said::Nothing);
+        let said = match timeout(patience, probe.ask()).await {
+            Ok(Answer::Said(said)) => said,
+            Ok(Answer::Full) => return,
+            Ok(Answer::Nothing) | Err(_) => Said::Nothing,
+        };
         let answers = said != Said::Nothing;
         // A search in a hurry does not tell who is only slow from who is gone.
         if answers || patience >= PROBE {
