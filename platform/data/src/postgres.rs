@@ -53,7 +53,7 @@ pub(crate) async fn open(settings: &DataSettings) -> Result<Servers, DataError> 
     let address = options(&settings.primary)?;
     let began = Instant::now();
     loop {
-        servers.ask_all(PATIENCE).await;
+        servers.ask_until_primary(PATIENCE).await;
         if servers.has_primary() {
             break;
         }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::stream::{FuturesUnordered, StreamExt};
 use sea_orm::{DatabaseConnection, DbBackend, DbErr, RuntimeErr};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -19,7 +20,7 @@ use crate::trust::{Trust, millis};
 
 /// A replica that failed a read is left alone for so long.
 const REST: Duration = Duration::from_secs(2);
-/// How long another primary is looked for when the one there was fails.
+/// How long another primary is looked for, beside one that is there or was.
 const SEARCH: Duration = Duration::from_secs(1);
 /// So long after the primary last said that it is one, it is asked before it is written to.
 const UNSURE: Duration = Duration::from_secs(4);
@@ -178,6 +179,21 @@ impl Servers {
     pub(crate) async fn ask_all(&self, patience: Duration) {
         let asked = (0..self.all.len()).map(|place| self.ask(place, patience));
         futures::future::join_all(asked).await;
+    }
+
+    /// Asks every server at once, until one takes writes and the others have had a moment too: one
+    /// that hangs does not hold up a start, but what is left of an earlier primary is not taken for
+    /// the primary only because it was quicker.
+    pub(crate) async fn ask_until_primary(&self, patience: Duration) {
+        let asked = (0..self.all.len()).map(|place| self.ask(place, patience));
+        let mut asked: FuturesUnordered<_> = asked.collect();
+        while asked.next().await.is_some() {
+            if self.has_primary() {
+                let others = async { while asked.next().await.is_some() {} };
+                timeout(SEARCH, others).await.ok();
+                return;
+            }
+        }
     }
 
     fn heard(&self, place: usize, at: u64, said: Said) {
