@@ -4,7 +4,8 @@
 //! through an [`Upload`], and read with [`Blobs::get`] as a stream or a [`ByteRange`] of it.
 //!
 //! **Invariants.**
-//! - A blob is whole or absent. Readers see the old one or the new one, never a mixture; an upload
+//! - A blob is whole or absent. Readers see the old one or the new one, never a mixture; on S3 a
+//!   download of one that is being replaced may break off with [`BlobError::Unavailable`]. An upload
 //!   that is given up leaves nothing that can be seen, and what it sent is removed. (What a killed
 //!   process had sent is removed from a folder when it is opened next; a bucket needs a lifecycle
 //!   rule that aborts incomplete multipart uploads after a day.)

@@ -100,7 +100,7 @@ impl S3 {
         match (self.store.get_opts(&path(key), options).await, range) {
             (Ok(found), _) => {
                 let (info, range) = (info(&found.meta), found.range.clone());
-                Ok((info, range, found.into_stream().map_err(read).boxed()))
+                Ok((info, range, found.into_stream().map_err(broken_off).boxed()))
             }
             (Err(error), Some(range)) => match read(error) {
                 // Refused, perhaps because of the range.
@@ -189,8 +189,32 @@ fn read(error: Error) -> BlobError {
     }
 }
 
+/// For a stream: what cannot be taken up again was replaced by something shorter meanwhile.
+fn broken_off(error: Error) -> BlobError {
+    match read(error) {
+        BlobError::Other(text) if status(&text) == Some(416) => BlobError::Unavailable(text),
+        error => error,
+    }
+}
+
 /// The status that the store answered with. `object_store` tells it in the text alone.
 fn status(error: &str) -> Option<u16> {
     let (_, rest) = error.split_once("status code: ")?;
     rest.get(..3)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_download_that_cannot_be_taken_up_again_may_go_better_anew() {
+        let answer = |status: &str| Error::Generic {
+            store: "S3",
+            source: format!("Server returned non-2xx status code: {status}").into(),
+        };
+        assert!(broken_off(answer("416 Range Not Satisfiable")).is_transient());
+        assert!(broken_off(answer("503 Slow Down")).is_transient());
+        assert!(!broken_off(answer("403 Forbidden")).is_transient());
+    }
 }

@@ -8,9 +8,17 @@ pub enum BrokerError {
     /// It is not reached, or did not answer in time. What was published may be there or not.
     #[error("the event broker is away: {0}")]
     Away(String),
-    /// It answers, and will not: a setting, a permission, a size. Says what to do where it can.
+    /// It answers, and will not: a setting, a permission. Says what to do where it can.
     #[error("{0}")]
     Refused(String),
+    /// It will not take these messages, by their ids, and would take others. Says what to do.
+    #[error("{why}")]
+    Unfit {
+        /// Which; there may be more.
+        ids: Vec<String>,
+        /// Why.
+        why: String,
+    },
 }
 
 impl BrokerError {

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use async_nats::header::NATS_MESSAGE_ID;
-use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::context::PublishError;
 use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::{Error, ErrorCode};
 use bytes::Bytes;
 
 use crate::link::header;
@@ -32,9 +33,17 @@ impl Link {
     /// before it that have its key are kept.
     ///
     /// # Errors
-    /// [`BrokerError`]; then any of them may be kept or not, the link has been given up, and all
-    /// should be published again on another one.
+    /// [`BrokerError`]; then any of them may be kept or not, the link may have been given up, and all
+    /// should be published again, on another one if it was; without those that are unfit.
     pub async fn publish(&self, stream: &str, messages: Vec<Outgoing>) -> Result<u64, BrokerError> {
+        let most = self.client.max_payload();
+        let large = messages.iter().filter(|message| message.size() > most);
+        let ids: Vec<String> = large.map(|message| message.id.clone()).collect();
+        if !ids.is_empty() {
+            let why =
+                format!("larger than the {most} bytes the broker takes; raise its max_payload");
+            return Err(BrokerError::Unfit { ids, why });
+        }
         let mut new = 0;
         for wave in waves(messages, self.is_cluster()) {
             new += self.wave(stream, wave).await.inspect_err(|_| self.fail())?;
@@ -51,13 +60,13 @@ impl Link {
             let message =
                 PublishMessage::build().header(NATS_MESSAGE_ID, header(&id)?).payload(payload);
             let sent = self.jetstream.send_publish(subject, message).await;
-            waiting.push(sent.map_err(reason)?);
+            waiting.push((sent.map_err(BrokerError::away)?, id));
         }
         let mut new = 0;
-        for acknowledged in waiting {
+        for (acknowledged, id) in waiting {
             let kept = tokio::select! {
                 biased;
-                kept = acknowledged.into_future() => kept.map_err(reason)?,
+                kept = acknowledged.into_future() => kept.map_err(|error| reason(error, id))?,
                 () = self.broken() => return Err(BrokerError::away("the connection was lost")),
             };
             if kept.stream != stream {
@@ -86,18 +95,82 @@ fn waves(messages: Vec<Outgoing>, apart: bool) -> impl Iterator<Item = Vec<Outgo
     })
 }
 
-fn reason(error: async_nats::jetstream::context::PublishError) -> BrokerError {
-    match error.kind() {
-        PublishErrorKind::MaxPayloadExceeded => BrokerError::refused(format!(
-            "an event is larger than the broker takes; raise its max_payload: {error}"
-        )),
+impl Outgoing {
+    /// What the broker counts: the payload, and the header with the id.
+    fn size(&self) -> usize {
+        let header = "NATS/1.0\r\nNats-Msg-Id: \r\n\r\n".len() + self.id.len();
+        header + self.payload.len()
+    }
+}
+
+/// Why the message `id` was not kept.
+fn reason(error: PublishError, id: String) -> BrokerError {
+    let said = std::error::Error::source(&error).and_then(|why| why.downcast_ref::<Error>());
+    match said.map(Error::error_code) {
+        Some(ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM) => BrokerError::Unfit {
+            ids: vec![id],
+            why: "larger than the stream takes; raise its max_msg_size".into(),
+        },
         _ => BrokerError::away(error),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::time::Duration;
+
+    use async_nats::jetstream::stream::Config;
+    use testkit::{Nats, engine_or_skip};
+
     use super::*;
+    use crate::{Servers, StreamSettings};
+
+    fn of_length(id: &str, length: usize) -> Outgoing {
+        let payload = vec![b'x'; length].into();
+        Outgoing { id: id.into(), subject: "log.happened".into(), key: id.into(), payload }
+    }
+
+    async fn link(nats: &Nats) -> Link {
+        Link::connect(&Servers::parse(&nats.url()).unwrap(), "test").await.unwrap()
+    }
+
+    #[test]
+    fn what_is_unfit_is_named_and_costs_the_others_nothing() {
+        testkit::run(async {
+            let nats = engine_or_skip!(Nats::start().await);
+            let link = link(&nats).await;
+            let minute = Duration::from_secs(60);
+            link.stream(&StreamSettings::log("log", minute, minute, 1)).await.unwrap();
+            let most = link.client.max_payload() - of_length("a", 0).size();
+            let three = |a, b, c| vec![of_length("a", a), of_length("b", b), of_length("c", c)];
+            let unfit = link.publish("log", three(most + 1, 1, most + 1)).await.unwrap_err();
+            assert!(
+                matches!(&unfit, BrokerError::Unfit { ids, .. } if *ids == ["a", "c"]),
+                "{unfit:?}"
+            );
+            assert!(!link.is_broken());
+            assert_eq!(link.publish("log", three(most, 1, most)).await.unwrap(), 3);
+        });
+    }
+
+    #[test]
+    fn what_the_stream_will_not_take_is_named() {
+        testkit::run(async {
+            let nats = engine_or_skip!(Nats::start().await);
+            let link = link(&nats).await;
+            let config = Config {
+                name: "log".into(),
+                subjects: vec!["log.>".into()],
+                max_message_size: 200,
+                ..Config::default()
+            };
+            link.jetstream.create_stream(config).await.unwrap();
+            let messages = vec![of_length("a", 1), of_length("b", 400), of_length("c", 1)];
+            let unfit = link.publish("log", messages).await.unwrap_err();
+            assert!(matches!(&unfit, BrokerError::Unfit { ids, .. } if *ids == ["b"]), "{unfit:?}");
+        });
+    }
 
     fn cut(keys: &str, apart: bool) -> Vec<String> {
         let message = |key: char| Outgoing {

@@ -16,6 +16,8 @@ pub(crate) const FORGET_AFTER: Duration = Duration::from_secs(10);
 /// More than any stream is kept.
 const LONGEST_AGE: Duration = Duration::from_secs(3650 * 24 * 3600);
 const READ_WITHIN: Duration = Duration::from_secs(10);
+/// How long the server looks for messages that it has counted, before they are counted anew.
+const DELIVER_WITHIN: Duration = Duration::from_secs(1);
 
 /// How a stream is kept.
 #[derive(Clone, Debug)]
@@ -169,23 +171,24 @@ impl Stream {
 
     async fn fetch(&self, from: DeliverPolicy, limit: usize) -> Result<Vec<Message>, BrokerError> {
         let reading = async {
-            let consumer = self.reader(from).await?;
-            let info = consumer.cached_info();
-            let wanted = limit.min(usize::try_from(info.num_pending).unwrap_or(usize::MAX));
-            let mut found = Vec::with_capacity(wanted);
-            if wanted > 0 {
-                let messages = consumer.fetch().max_messages(wanted).messages().await;
-                let mut messages = messages.map_err(BrokerError::away)?;
-                while let Some(message) = messages.next().await {
-                    let message = message.map_err(BrokerError::away)?;
-                    let seq = message.info().map_err(BrokerError::away)?.stream_sequence;
-                    found.push(Message::of(message.message, seq));
+            let mut from = from;
+            let mut found: Vec<Message> = Vec::new();
+            loop {
+                let consumer = self.reader(from).await?;
+                let info = consumer.cached_info();
+                let pending = usize::try_from(info.num_pending).unwrap_or(usize::MAX);
+                let wanted = pending.min(limit - found.len());
+                let before = found.len();
+                drain(&consumer, wanted, &mut found).await?;
+                // Only to be tidy: it would be forgotten anyway.
+                drop(self.stream.delete_consumer(&info.name).await);
+                if found.len() - before == wanted {
+                    return Ok(found);
                 }
+                from = found.last().map_or(from, |last| DeliverPolicy::ByStartSequence {
+                    start_sequence: last.seq + 1,
+                });
             }
-            // Only to be tidy: it would be forgotten anyway.
-            let name = consumer.cached_info().name.clone();
-            drop(self.stream.delete_consumer(&name).await);
-            Ok(found)
         };
         tokio::select! {
             read = tokio::time::timeout(READ_WITHIN, reading) => {
@@ -193,5 +196,65 @@ impl Stream {
             }
             () = self.link.broken() => Err(BrokerError::away("the connection was lost")),
         }
+    }
+}
+
+/// Takes up to `wanted` messages of a consumer: fewer when the server is slow, or when some are no
+/// longer kept. Up to 2.9 a consumer goes on counting those, and without a bound the server would
+/// wait for them for ever.
+async fn drain(
+    consumer: &Consumer<pull::Config>,
+    wanted: usize,
+    found: &mut Vec<Message>,
+) -> Result<(), BrokerError> {
+    if wanted == 0 {
+        return Ok(());
+    }
+    let asked = consumer.fetch().max_messages(wanted).expires(DELIVER_WITHIN);
+    let mut messages = asked.messages().await.map_err(BrokerError::away)?;
+    while let Some(message) = messages.next().await {
+        let message = message.map_err(BrokerError::away)?;
+        let seq = message.info().map_err(BrokerError::away)?.stream_sequence;
+        found.push(Message::of(message.message, seq));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use testkit::{Nats, engine_or_skip};
+
+    use super::*;
+    use crate::{Outgoing, Servers};
+
+    #[test]
+    fn what_is_dropped_between_counting_and_reading_is_not_waited_for() {
+        testkit::run(async {
+            let nats = engine_or_skip!(Nats::start().await);
+            let link = Link::connect(&Servers::parse(&nats.url()).unwrap(), "test").await.unwrap();
+            let minute = Duration::from_secs(60);
+            let settings = StreamSettings::log("log", minute, minute, 1);
+            let stream = link.stream(&settings).await.unwrap();
+            let message = |n: u64| Outgoing {
+                id: n.to_string(),
+                subject: "log.happened".into(),
+                key: String::new(),
+                payload: Bytes::new(),
+            };
+            link.publish("log", (1..=4).map(message).collect()).await.unwrap();
+            for (gone, left) in [(1..=2, vec![3, 4]), (3..=4, vec![])] {
+                let consumer = stream.reader(DeliverPolicy::All).await.unwrap();
+                let counted = consumer.cached_info().num_pending;
+                for seq in gone {
+                    stream.stream.delete_message(seq).await.unwrap();
+                }
+                let mut found = Vec::new();
+                let all = usize::try_from(counted).unwrap();
+                let draining = drain(&consumer, all, &mut found);
+                tokio::time::timeout(READ_WITHIN, draining).await.expect("it ends").unwrap();
+                assert_eq!(found.iter().map(|m| m.seq).collect::<Vec<_>>(), left);
+            }
+        });
     }
 }

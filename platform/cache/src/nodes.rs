@@ -8,6 +8,9 @@
 //! counts), and a node refuses whoever asks it under an older one than it knows of itself. While an
 //! instance has not been able to merge for [`UNSYNCED`] times that, it uses no node at all.
 //!
+//! An instance that reached nobody owes it to every node, and raises the generation there before it
+//! uses it again. To merge would not do: others may have come as far by themselves, and read on.
+//!
 //! **Invalidation** takes the lease of a key at both nodes, whoever has it; while it is held there,
 //! nothing can be written: neither by a load nor by the repair of one copy from the other. Only
 //! then, when no old value is left anywhere, are both leases given back.
@@ -123,11 +126,11 @@ impl Nodes {
     /// Makes everybody look past what `node` keeps now.
     async fn distrust(&self, node: &Node) {
         let known = node.generation();
-        let raised = join_all(self.nodes.iter().map(|at| at.next_generation(node, known))).await;
+        let raised = join_all(self.nodes.iter().map(|at| at.next_generation(node))).await;
         let newest = raised.iter().flatten().copied().max().unwrap_or(known + 1);
         node.raise(newest);
         if raised.iter().all(Option::is_none) {
-            // Once a node can be reached again it is told; see `Nodes::sync`.
+            self.nodes.iter().for_each(|at| at.owe(node));
             tracing::debug!(node = node.name, "nobody can be told that a node is out of date");
         }
         // Those that had counted less far.

@@ -21,6 +21,9 @@ use crate::{DataError, DataSettings};
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How long a start waits for a server that is itself starting.
 const STARTUP_PATIENCE: Duration = Duration::from_secs(5);
+/// A connection that rested for longer, or lives for longer, is exchanged when it is next needed.
+const LONGEST_REST: Duration = Duration::from_secs(300);
+const LONGEST_LIFE: Duration = Duration::from_secs(1800);
 
 pub(crate) const HAS_MIGRATIONS: &str =
     "SELECT CAST(1 AS BIGINT) FROM pg_class WHERE oid = to_regclass('schema_migrations')";
@@ -53,7 +56,7 @@ pub(crate) async fn open(settings: &DataSettings) -> Result<Servers, DataError> 
     let address = options(&settings.primary)?;
     let began = Instant::now();
     loop {
-        servers.ask_all(PATIENCE).await;
+        servers.ask_until_primary(PATIENCE).await;
         if servers.has_primary() {
             break;
         }
@@ -109,13 +112,16 @@ fn pool(connections: u32, trust: &Arc<Trust>) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections.max(1))
         .acquire_timeout(PATIENCE)
-        .idle_timeout(Duration::from_secs(300))
-        .max_lifetime(Duration::from_secs(1800))
+        // sqlx (0.9.0) counts the resting ones after others may have taken them: for a moment there
+        // are 2^64 - 1, and its task for these two bounds goes over all of them, without a pause.
+        .idle_timeout(None)
+        .max_lifetime(None)
         .test_before_acquire(false)
         .before_acquire(move |connection, about| {
             let trusted = trust.holds(about.idle_for);
+            let worn = about.idle_for > LONGEST_REST || about.age > LONGEST_LIFE;
             Box::pin(async move {
-                if connection.is_in_transaction() {
+                if worn || connection.is_in_transaction() {
                     return Ok(false);
                 }
                 Ok(trusted || connection.ping().await.is_ok())
@@ -129,5 +135,16 @@ fn is_starting(error: &Error) -> bool {
         Error::Io(io) => io.kind() == std::io::ErrorKind::ConnectionRefused,
         Error::Database(inner) => inner.code().is_some_and(|code| code == "57P03"),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_task_of_sqlx_looks_after_the_connections() {
+        let options = pool(1, &Trust::new());
+        assert_eq!((options.get_idle_timeout(), options.get_max_lifetime()), (None, None));
     }
 }

@@ -1,7 +1,7 @@
 //! Asking the servers, all the time, what they are.
 //!
 //! Each is asked over a connection of its own, so that a server under load, whose pools are empty,
-//! is not taken for dead.
+//! is not taken for dead; nor is one that has no connection left to give.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -34,6 +34,16 @@ const QUESTION: &str = "SELECT r.follows,
 /// lag and remainders of earlier timelines go unnoticed.
 const SHORT_QUESTION: &str = "SELECT pg_is_in_recovery()";
 
+/// What asking a server came to.
+pub(crate) enum Answer {
+    /// It says what it is.
+    Said(Said),
+    /// It lives, and has no connection left to say more: it is what it was.
+    Full,
+    /// It cannot be reached.
+    Nothing,
+}
+
 /// The way to ask one server.
 pub(crate) struct Probe {
     options: PgConnectOptions,
@@ -45,21 +55,24 @@ impl Probe {
         Self { options, connection: Mutex::new(None) }
     }
 
-    /// What the server says; none if it cannot be reached. Dropped in the middle, it begins anew
-    /// with the next question.
-    pub(crate) async fn ask(&self) -> Option<Said> {
+    /// Asks the server. Dropped in the middle, it begins anew with the next question.
+    pub(crate) async fn ask(&self) -> Answer {
         let mut place = self.connection.lock().await;
         // Taken out: a connection on which an answer is still to come is of no use.
         if let Some(mut connection) = place.take()
             && let Ok(said) = ask(&mut connection).await
         {
             *place = Some(connection);
-            return Some(said);
+            return Answer::Said(said);
         }
-        let mut connection = PgConnection::connect_with(&self.options).await.ok()?;
-        let said = ask(&mut connection).await.ok()?;
+        let mut connection = match PgConnection::connect_with(&self.options).await {
+            Ok(connection) => connection,
+            Err(Error::Database(error)) if is_full(&*error) => return Answer::Full,
+            Err(_) => return Answer::Nothing,
+        };
+        let Ok(said) = ask(&mut connection).await else { return Answer::Nothing };
         *place = Some(connection);
-        Some(said)
+        Answer::Said(said)
     }
 
     pub(crate) async fn close(&self) {
@@ -89,6 +102,11 @@ async fn ask(connection: &mut PgConnection) -> Result<Said, Error> {
 /// Whether the server ends or is just starting, and did not mean the question.
 fn is_ending(error: &dyn DatabaseError) -> bool {
     error.code().is_some_and(|code| code.starts_with("57"))
+}
+
+/// `too_many_connections`: of all, of one database or of one user.
+fn is_full(error: &dyn DatabaseError) -> bool {
+    error.code().is_some_and(|code| code == "53300")
 }
 
 /// Asks every server again and again, until the database is closed.

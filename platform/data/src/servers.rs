@@ -8,18 +8,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::stream::{FuturesUnordered, StreamExt};
 use sea_orm::{DatabaseConnection, DbBackend, DbErr, RuntimeErr};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::DataError;
-use crate::probe::{PROBE, Probe};
+use crate::probe::{Answer, PROBE, Probe};
 use crate::roles::{MOST_LAG, Roles, Said};
 use crate::trust::{Trust, millis};
 
 /// A replica that failed a read is left alone for so long.
 const REST: Duration = Duration::from_secs(2);
-/// How long another primary is looked for when the one there was fails.
+/// How long another primary is looked for, beside one that is there or was.
 const SEARCH: Duration = Duration::from_secs(1);
 /// So long after the primary last said that it is one, it is asked before it is written to.
 const UNSURE: Duration = Duration::from_secs(4);
@@ -162,7 +163,11 @@ impl Servers {
         let server = &self.all[place];
         let Some(probe) = &server.probe else { return };
         let at = self.now();
-        let said = timeout(patience, probe.ask()).await.ok().flatten().unwrap_or(Said::Nothing);
+        let said = match timeout(patience, probe.ask()).await {
+            Ok(Answer::Said(said)) => said,
+            Ok(Answer::Full) => return,
+            Ok(Answer::Nothing) | Err(_) => Said::Nothing,
+        };
         let answers = said != Said::Nothing;
         // A search in a hurry does not tell who is only slow from who is gone.
         if answers || patience >= PROBE {
@@ -174,6 +179,21 @@ impl Servers {
     pub(crate) async fn ask_all(&self, patience: Duration) {
         let asked = (0..self.all.len()).map(|place| self.ask(place, patience));
         futures::future::join_all(asked).await;
+    }
+
+    /// Asks every server at once, until one takes writes and the others have had a moment too: one
+    /// that hangs does not hold up a start, but what is left of an earlier primary is not taken for
+    /// the primary only because it was quicker.
+    pub(crate) async fn ask_until_primary(&self, patience: Duration) {
+        let asked = (0..self.all.len()).map(|place| self.ask(place, patience));
+        let mut asked: FuturesUnordered<_> = asked.collect();
+        while asked.next().await.is_some() {
+            if self.has_primary() {
+                let others = async { while asked.next().await.is_some() {} };
+                timeout(SEARCH, others).await.ok();
+                return;
+            }
+        }
     }
 
     fn heard(&self, place: usize, at: u64, said: Said) {

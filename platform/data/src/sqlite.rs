@@ -78,7 +78,7 @@ pub(crate) async fn open(
         options.read_only(true).busy_timeout(PATIENCE).thread_name(|_| "sqlite-reader".into());
 
     let writer = loop {
-        let pool = pool(1).min_connections(1).idle_timeout(None);
+        let pool = pool(1).min_connections(1);
         match pool.connect_with(write.clone()).await {
             Err(error) if in_the_way(&error, began).await => {}
             result => break result.map_err(|error| startup(&path, &error))?,
@@ -98,8 +98,9 @@ fn pool(connections: u32) -> SqlitePoolOptions {
     SqlitePoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(PATIENCE)
+        // No task of sqlx: see the pool of PostgreSQL.
         .max_lifetime(None)
-        .idle_timeout(Duration::from_secs(60))
+        .idle_timeout(None)
         // Nothing can break a file's connection while it rests, except a transaction that could
         // be neither committed nor rolled back (SQLite ends it by itself on a full disk).
         .test_before_acquire(false)
@@ -218,5 +219,16 @@ pub(crate) fn startup(path: &Path, error: &Error) -> DataError {
         }
         5 | 6 => DataError::Startup(format!("{name} is locked by another process")),
         _ => DataError::Startup(format!("{name} cannot be opened: {}", one_line(error))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_task_of_sqlx_looks_after_the_connections() {
+        let options = pool(1);
+        assert_eq!((options.get_idle_timeout(), options.get_max_lifetime()), (None, None));
     }
 }

@@ -111,6 +111,38 @@ fn a_server_that_says_nothing() {
 }
 
 #[test]
+fn a_server_with_no_connection_to_spare_is_not_taken_for_dead() {
+    run(async {
+        let server = engine_or_skip!(Postgres::start().await);
+        server.database("app").await;
+        server.execute("CREATE ROLE few LOGIN").await;
+        server.execute("ALTER DATABASE app OWNER TO few").await;
+        let url = format!("postgres://few@{}/app", server.address());
+        let settings = DataSettings { pool: 1, readers: 1, ..DataSettings::postgres(url) };
+        let db = Database::open(&settings, TABLES).await.unwrap();
+        write(&db, 0).await.unwrap();
+        read(&db).await.unwrap();
+        // No more than those two: whoever asks what the server is has lost the way there.
+        server.execute("ALTER ROLE few CONNECTION LIMIT 2").await;
+        server
+            .execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                 WHERE usename = 'few' AND query LIKE '%pg_is_in_recovery%'",
+            )
+            .await;
+        let began = Instant::now();
+        for n in 1.. {
+            write(&db, n).await.unwrap();
+            assert_eq!(read(&db).await.unwrap().len() as i64, n + 1);
+            if began.elapsed() > Duration::from_secs(3) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+}
+
+#[test]
 fn a_full_disk_is_unavailable_and_nothing_is_lost() {
     let name = "a_full_disk_is_unavailable_and_nothing_is_lost";
     run_on_postgres(name, |settings| async move {

@@ -102,6 +102,25 @@ fn a_dead_replica_costs_nothing_and_is_taken_back() {
     });
 }
 
+#[test]
+fn a_replica_that_hangs_does_not_hold_up_a_start() {
+    run(async {
+        let pair = engine_or_skip!(PostgresPair::start().await);
+        let settings = pair.database("app").await;
+        open(&settings).await.close().await;
+        pair.replica().pause();
+        let began = Instant::now();
+        let db = open(&settings).await;
+        write(&db, 1).await.unwrap();
+        assert!(has(&db, 1).await);
+        let took = began.elapsed();
+        // For as long, an instance waits for a shard when it starts.
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        pair.replica().resume();
+        eventually("it is read from", async || reads_replica(&db).await == Ok(true)).await;
+    });
+}
+
 /// Writes 1, 2, 3 … at once from several tasks until told to stop.
 struct Writers {
     stop: Arc<AtomicBool>,

@@ -1,5 +1,5 @@
-//! Events that a handler kept refusing: kept with the reason, for an operator to see, replay or
-//! discard. The consumer has gone on without them.
+//! Events that a handler kept refusing, or that the log would not take: kept with the reason, for an
+//! operator to see, replay or discard. The consumer, or the relay, has gone on without them.
 
 use data::{DataError, Database, Sql, Tx, values};
 
@@ -13,9 +13,9 @@ const LISTED: i64 = 1000;
 pub struct DeadLetter {
     /// Its number in this list.
     pub id: i64,
-    /// Who could not handle it.
+    /// Who could not handle it; `relay` if the log would not take it.
     pub consumer: String,
-    /// The event.
+    /// The event. Its number is that in the log, or, of the relay's, in the outbox.
     pub event: Recorded,
     /// Why, in the words of the last attempt.
     pub error: String,
@@ -59,7 +59,7 @@ pub async fn dead_letters(db: &Database) -> Result<Vec<DeadLetter>, DataError> {
     Ok(rows.into_iter().map(DeadLetter::from).collect())
 }
 
-/// Has the consumer try a dead letter once more, within about two seconds. When it succeeds the
+/// Has the consumer, or the relay, try a dead letter once more, within about two seconds. When it succeeds the
 /// letter is gone, when it fails again it stays with the new reason. False: there is none.
 ///
 /// # Errors
@@ -89,6 +89,17 @@ pub(crate) async fn to_replay(db: &Database, consumer: &str) -> Result<Vec<DeadL
     );
     let rows: Vec<Row> = db.read().rows(&sql, values![consumer]).await?;
     Ok(rows.into_iter().map(DeadLetter::from).collect())
+}
+
+/// Keeps a dead letter that failed once more, with the new reason.
+pub(crate) async fn keep(db: &Database, id: i64, error: String) -> Result<(), DataError> {
+    let sql = "UPDATE events_dead_letters SET replay = 0, error = $1, \
+               attempts = attempts + 1, failed_at = $2 WHERE id = $3";
+    db.write(move |tx: &Tx| {
+        Box::pin(async move { tx.run(sql, values![error, crate::now(), id]).await })
+    })
+    .await
+    .map(drop)
 }
 
 /// Files an event as a dead letter.

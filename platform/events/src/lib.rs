@@ -8,7 +8,8 @@
 //!
 //! Invariants:
 //! - An event is in the log if and only if the transaction that emitted it was committed, and it
-//!   is there once, whatever crashes in between.
+//!   is there once, whatever crashes in between. One that the log will not take, because it is too
+//!   large, becomes a [`DeadLetter`] of `relay`; until then, those of its key wait behind it.
 //! - Events whose transactions wait for each other (two changes of one row) keep their order;
 //!   with SQLite all events of one service do.
 //! - A [`Consumer`] applies the effect of an event exactly once to its own database, however
@@ -25,6 +26,7 @@ mod dead_letters;
 mod handler;
 mod log;
 mod outbox;
+mod refused;
 mod relay;
 mod rows;
 

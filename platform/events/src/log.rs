@@ -63,6 +63,25 @@ pub(crate) struct Inner {
     _reader: DropGuard,
 }
 
+/// Why events were not taken.
+pub(crate) enum Refusal {
+    /// These, by their ids, it will not take; it would take others.
+    Unfit {
+        /// Which; there may be more.
+        ids: Vec<String>,
+        /// Why, and what to do.
+        why: String,
+    },
+    /// None, be they as they will.
+    Log(DataError),
+}
+
+impl std::convert::From<DataError> for Refusal {
+    fn from(error: DataError) -> Self {
+        Self::Log(error)
+    }
+}
+
 /// The engines.
 enum Store {
     Table(Database),
@@ -119,11 +138,19 @@ impl Log {
     /// new.
     ///
     /// # Errors
-    /// When the engine fails or is away. A table has then taken none of them; a stream may have
-    /// taken some, and takes each once if all are appended again.
+    /// When the engine fails, is away or refuses one of them. A table has then taken none; a stream
+    /// may have taken some, and takes each once if all are appended again.
     pub async fn append(&self, entries: Vec<Entry>) -> Result<u64, DataError> {
+        self.offer(entries).await.map_err(|refusal| match refusal {
+            Refusal::Unfit { why, .. } => DataError::other(why),
+            Refusal::Log(error) => error,
+        })
+    }
+
+    /// As [`Log::append`], and says which of them it will not take.
+    pub(crate) async fn offer(&self, entries: Vec<Entry>) -> Result<u64, Refusal> {
         match &self.inner.store {
-            Store::Table(db) => table::append(db, entries).await,
+            Store::Table(db) => Ok(table::append(db, entries).await?),
             Store::Stream(stream) => Box::pin(stream.append(entries)).await,
         }
     }

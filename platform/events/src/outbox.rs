@@ -4,7 +4,7 @@ use data::{DataError, Database, Sql, Tx, values};
 use serde::Serialize;
 
 use crate::log::Entry;
-use crate::rows;
+use crate::{dead_letters, rows};
 
 const INTO: &str = "INSERT INTO events_outbox";
 
@@ -39,10 +39,7 @@ pub async fn emit_all<K: AsRef<str>, P: Serialize>(
 
 /// The oldest events that wait with their numbers, at most `limit`. May lag behind on a replica:
 /// what that still shows after it was forgotten is in the log already, which takes each id once.
-pub(crate) async fn waiting(
-    db: &Database,
-    limit: u64,
-) -> Result<(Vec<i64>, Vec<Entry>), DataError> {
+pub(crate) async fn waiting(db: &Database, limit: u64) -> Result<Vec<(i64, Entry)>, DataError> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let sql = "SELECT seq, event_id, name, event_key, at, payload FROM events_outbox \
                ORDER BY seq LIMIT $1";
@@ -51,7 +48,32 @@ pub(crate) async fn waiting(
     Ok(found
         .into_iter()
         .map(|(seq, id, name, key, at, payload)| (seq, Entry { id, name, key, at, payload }))
-        .unzip())
+        .collect())
+}
+
+/// Takes an event that the log will not have out of the outbox, and files it as a dead letter of
+/// `consumer`.
+pub(crate) async fn give_up(
+    db: &Database,
+    seq: i64,
+    entry: Entry,
+    consumer: &'static str,
+    error: String,
+    attempts: u32,
+) -> Result<(), DataError> {
+    let Entry { id, name, key, at, payload } = entry;
+    db.write(move |tx: &Tx| {
+        Box::pin(async move {
+            let sql = "DELETE FROM events_outbox WHERE seq = $1";
+            // Otherwise another relay was faster.
+            if tx.run(sql, values![seq]).await? == 1 {
+                let event = (seq, id, name, key, at, payload).into();
+                dead_letters::bury(tx, consumer, &event, &error, i64::from(attempts)).await?;
+            }
+            Ok(())
+        })
+    })
+    .await
 }
 
 /// Removes what is in the log now. By number, not by range: on PostgreSQL a lower number may

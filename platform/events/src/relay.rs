@@ -12,8 +12,9 @@ use telemetry::Context;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::log::Log;
+use crate::log::{Log, Refusal};
 use crate::outbox;
+use crate::refused::{self, Refused};
 
 /// Events moved in one transaction of the log.
 const BATCH: u64 = 512;
@@ -23,6 +24,8 @@ const GAP: Duration = Duration::from_millis(4);
 const POLL: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How often it is looked whether a dead letter is to be replayed.
+const REPLAY: Duration = Duration::from_secs(1);
 
 /// Starts moving the events that `db`'s transactions emit into `log`: at once after a commit in
 /// this process, within a second after one in another. Moves what is left when `tasks` stop.
@@ -37,11 +40,17 @@ pub fn relay(db: Database, log: Log, tasks: &Tasks) {
 
 async fn run(db: Database, log: Log, stopping: CancellationToken) {
     let mut commits = db.committed();
-    let mut pause = FIRST_PAUSE;
+    let (mut pause, mut refused, mut replayed) = (FIRST_PAUSE, Refused::default(), Instant::now());
     loop {
         let started = Instant::now();
         commits.mark_unchanged();
-        match drain(&db, &log).await {
+        if replayed.elapsed() >= REPLAY {
+            replayed = started;
+            if let Err(error) = refused::replay(&db, &log).await {
+                tracing::warn!(%error, "dead letters of the relay wait to be replayed");
+            }
+        }
+        match drain(&db, &log, &mut refused).await {
             Ok(()) => pause = FIRST_PAUSE,
             Err(error) => {
                 tracing::warn!(%error, "events wait in the outbox: the relay failed, trying again");
@@ -57,7 +66,7 @@ async fn run(db: Database, log: Log, stopping: CancellationToken) {
         }
         tokio::select! {
             () = stopping.cancelled() => {
-                if let Err(error) = drain(&db, &log).await {
+                if let Err(error) = drain(&db, &log, &mut refused).await {
                     tracing::warn!(%error, "events stay in the outbox until the next start");
                 }
                 return;
@@ -70,15 +79,24 @@ async fn run(db: Database, log: Log, stopping: CancellationToken) {
 }
 
 /// Moves everything that waits.
-pub(crate) async fn drain(db: &Database, log: &Log) -> Result<(), DataError> {
+async fn drain(db: &Database, log: &Log, refused: &mut Refused) -> Result<(), DataError> {
+    refused.begin_round();
     loop {
-        let (seqs, entries) = outbox::waiting(db, BATCH).await?;
-        if seqs.is_empty() {
-            return Ok(());
+        let waiting = outbox::waiting(db, BATCH).await?;
+        let more = waiting.len() as u64 == BATCH;
+        let (seqs, entries) = refused.pass(db, waiting).await?;
+        if entries.is_empty() {
+            return refused.end_round();
         }
-        let more = seqs.len() as u64 == BATCH;
         let (count, oldest) = (seqs.len() as u64, entries.iter().map(|e| e.at).min());
-        log.append(entries).await?;
+        match log.offer(entries).await {
+            Ok(_) => {}
+            Err(Refusal::Unfit { ids, why }) => {
+                refused.note(ids, why);
+                continue;
+            }
+            Err(Refusal::Log(error)) => return Err(error),
+        }
         outbox::forget(db, seqs).await?;
         metrics::counter!("events_relayed_total").increment(count);
         if let Some(at) = oldest {
@@ -86,7 +104,7 @@ pub(crate) async fn drain(db: &Database, log: &Log) -> Result<(), DataError> {
             metrics::histogram!("events_relay_seconds").record(waited as f64 / 1000.0);
         }
         if !more {
-            return Ok(());
+            return refused.end_round();
         }
     }
 }

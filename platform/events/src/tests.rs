@@ -159,7 +159,7 @@ impl House {
     }
 
     async fn waiting(&self) -> usize {
-        crate::outbox::waiting(&self.db, 100_000).await.unwrap().0.len()
+        crate::outbox::waiting(&self.db, 100_000).await.unwrap().len()
     }
 }
 

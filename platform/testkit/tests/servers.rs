@@ -7,6 +7,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use data::sea_orm::sqlx::{self, Connection, Executor, PgConnection};
@@ -82,6 +84,38 @@ async fn nats_keeps_its_streams() {
     asked(nats.address(), &create, "stream_create_response").unwrap();
     asked(nats.address(), &request("s", "hello"), r#""seq":1"#).unwrap();
     lives_and_dies(&nats, &request("$JS.API.STREAM.INFO.S", ""), r#""messages":1"#).await;
+}
+
+#[tokio::test]
+async fn a_paused_server_stands_still_at_once() {
+    let nats = engine_or_skip!(Nats::start().await);
+    let (address, stop) = (nats.address(), Arc::new(AtomicBool::new(false)));
+    let askers = (0..4).map(|_| {
+        let stop = Arc::clone(&stop);
+        std::thread::spawn(move || {
+            while !stop.load(Ordering::SeqCst) {
+                asked_within(50, address, "CONNECT {}\r\nPING\r\n", "PONG").ok();
+            }
+        })
+    });
+    let askers: Vec<_> = askers.collect();
+    let pid = std::fs::read_to_string(nats.folder().join("pid")).unwrap();
+    let runs = || {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", pid.trim())).unwrap();
+        let stats =
+            threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("stat")));
+        stats.map(Result::unwrap).filter(|stat| !stat.contains(") T ")).count()
+    };
+    let mut ran = Vec::new();
+    for _ in 0..200 {
+        nats.pause();
+        ran.push(runs());
+        nats.resume();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    stop.store(true, Ordering::SeqCst);
+    askers.into_iter().for_each(|asker| asker.join().unwrap());
+    assert_eq!(ran, [0; 200]);
 }
 
 #[tokio::test]

@@ -1,10 +1,22 @@
 //! Readers and writers of one key at the same time.
 
-use blobs::BlobError;
+use blobs::{BlobError, Blobs, Key};
+use bytes::Bytes;
 use testkit::on_each;
 use tokio::task::JoinSet;
 
 use crate::world::{ENOUGH, World, chunks, content, folder, s3, whole};
+
+/// What a reader gets who asks again, at most so often.
+async fn whole_within(tries: usize, blobs: &Blobs, key: &Key) -> Bytes {
+    for _ in 0..tries {
+        match whole(blobs, key).await {
+            Ok(found) => return found,
+            Err(error) => assert!(error.is_transient(), "{error:?}"),
+        }
+    }
+    panic!("every read breaks off")
+}
 
 on_each!([folder, s3], readers_see_the_old_or_the_new, async |world: World| {
     let key = world.key("a");
@@ -12,13 +24,14 @@ on_each!([folder, s3], readers_see_the_old_or_the_new, async |world: World| {
     world.blobs.put_bytes(&key, versions[0].clone()).await.unwrap();
     let mut readers = JoinSet::new();
     let (stop, stopped) = tokio::sync::watch::channel(false);
+    let tries = world.tries();
     for _ in 0..3 {
         let (blobs, key) = (world.blobs.clone(), key.clone());
         let (versions, stopped) = (versions.clone(), stopped.clone());
         readers.spawn(async move {
             let mut seen = [0; 3];
             while !*stopped.borrow() {
-                let found = whole(&blobs, &key).await.unwrap();
+                let found = whole_within(tries, &blobs, &key).await;
                 let which = versions.iter().position(|version| *version == found);
                 seen[which.expect("one of them, whole")] += 1;
             }

@@ -58,6 +58,12 @@ impl World {
         Key::new(format!("{}/{name}", self.place)).unwrap()
     }
 
+    /// How often whoever reads what is being replaced may have to ask. Garage looks for a version's
+    /// blocks after it has begun to answer, and breaks off if the version is gone by then.
+    pub(crate) fn tries(&self) -> usize {
+        if self.folder.is_some() { 1 } else { 5 }
+    }
+
     /// What all its keys begin with.
     pub(crate) fn prefix(&self) -> Key {
         Key::new(&*self.place).unwrap()

@@ -8,6 +8,7 @@ use tasks::Tasks;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::node::Line;
 use super::{Node, Nodes, script};
 
 /// A node that was used for so long before it failed again is not one that flaps.
@@ -36,8 +37,32 @@ impl Nodes {
             return false;
         };
         self.merge(&merged);
+        if !self.pay(node, Some(&line)).await {
+            return false;
+        }
         node.synced();
         node.join(line);
+        true
+    }
+
+    /// Tells a node what it could not be told while nobody was reached. Whether nothing is left.
+    async fn pay(&self, at: &Node, unused: Option<&Line>) -> bool {
+        for node in self.nodes.iter().filter(|node| at.settle(node)) {
+            let raised = match unused {
+                Some(line) => {
+                    let known = [(node.name.as_str(), node.generation())];
+                    at.ask_first(line, &script::NEXT, &known).await
+                }
+                None => at.next_generation(node).await,
+            };
+            match raised {
+                Some(generation) => node.raise(generation),
+                None => {
+                    at.owe(node);
+                    return false;
+                }
+            }
+        }
         true
     }
 
@@ -80,6 +105,8 @@ async fn keep(nodes: Arc<Nodes>, node: Arc<Node>, stopping: CancellationToken) {
             () = sleep(pause.mul_f64(rand::random_range(0.8..=1.2))) => {}
         }
         if node.is_up() {
+            // Owed since just before it was in use.
+            nodes.pay(&node, None).await;
             nodes.sync(&node).await;
         } else {
             nodes.connect(&node).await;

@@ -4,8 +4,9 @@
 //! connection away, and only the node's keeper makes another. So a node costs one time-out, of
 //! those who were waiting then, until it answers its keeper in time again.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -42,6 +43,8 @@ pub(crate) struct Node {
     /// Somebody took the connection away.
     pub(super) lost: Notify,
     generation: AtomicI64,
+    /// The nodes that are out of date, of which it could not be told.
+    owed: Mutex<BTreeSet<String>>,
     began: Instant,
     /// Milliseconds since `began`; 0 is never.
     synced: AtomicU64,
@@ -96,6 +99,7 @@ impl Node {
             line: ArcSwapOption::empty(),
             lost: Notify::new(),
             generation: AtomicI64::new(0),
+            owed: Mutex::default(),
             began,
             synced: AtomicU64::new(0),
             renewed: AtomicU64::new(0),
@@ -118,6 +122,20 @@ impl Node {
         if self.generation.fetch_max(generation, Ordering::AcqRel) < generation {
             self.renewed.store(self.elapsed(), Ordering::Release);
         }
+    }
+
+    /// It has to be told, before it is used again, that `node` is out of date.
+    pub(super) fn owe(&self, node: &Self) {
+        self.owed().insert(node.name.clone());
+    }
+
+    /// Whether it has to be told that of `node`; from now on, no longer.
+    pub(super) fn settle(&self, node: &Self) -> bool {
+        self.owed().remove(&node.name)
+    }
+
+    fn owed(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn is_synced(&self, within: Duration) -> bool {
@@ -227,8 +245,8 @@ impl Node {
     }
 
     /// Counts `node` a generation further here, and answers which it is.
-    pub(super) async fn next_generation(&self, node: &Self, known: i64) -> Option<i64> {
-        self.ask_register(&script::NEXT, &[(&node.name, known)]).await
+    pub(super) async fn next_generation(&self, node: &Self) -> Option<i64> {
+        self.ask_register(&script::NEXT, &[(&node.name, node.generation())]).await
     }
 
     /// Asks about a key, under the newest generation; answers also which that was.

@@ -158,6 +158,44 @@ fn a_node_that_was_told_refuses_who_was_not() {
     });
 }
 
+#[test]
+fn what_nobody_could_be_told_is_not_lost_among_what_others_tell() {
+    testkit::run(async {
+        let nodes = engine_or_skip!(Nodes::start(3).await);
+        let (first, last) = (nodes.far_instance().await, nodes.far_instance().await);
+        for instance in [&first, &last] {
+            for way in &instance.ways {
+                way.cut().await;
+            }
+            instance.sees(0).await;
+        }
+        // Both count by themselves, and `first` further: what it keeps after it has returned is
+        // under generations of which `last` has not heard, and which are not below its own.
+        for key in 0..KEYS {
+            first.numbers().invalidate(&key).await;
+        }
+        for way in &first.ways {
+            way.mend().await;
+        }
+        first.sees(3).await;
+        read_all(&first.numbers(), KEYS, 1).await;
+        let changed = 0..KEYS / 10;
+        for key in changed.clone() {
+            last.numbers().invalidate(&key).await;
+        }
+        for way in &last.ways {
+            way.mend().await;
+        }
+        last.sees(3).await;
+        for (name, instance) in [("first", &first), ("last", &last)] {
+            for key in changed.clone() {
+                let found = instance.numbers().get(&key).await;
+                assert_eq!(found, None, "{name} sees what {key} was before");
+            }
+        }
+    });
+}
+
 /// Some rows, how often each has changed, and how often at least anybody must see that it has.
 #[derive(Default)]
 struct Rows {

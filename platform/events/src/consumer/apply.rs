@@ -111,14 +111,7 @@ impl Work {
             Err(error) => {
                 let error = error.to_string();
                 tracing::warn!(consumer = &*self.name, id, error, "dead letter failed again");
-                let sql = "UPDATE events_dead_letters SET replay = 0, error = $1, \
-                           attempts = attempts + 1, failed_at = $2 WHERE id = $3";
-                self.db
-                    .write(move |tx: &Tx| {
-                        Box::pin(async move { tx.run(sql, values![error, crate::now(), id]).await })
-                    })
-                    .await
-                    .map(drop)
+                dead_letters::keep(&self.db, id, error).await
             }
         }
     }

@@ -12,6 +12,7 @@ use broker::{BrokerError, Link, Servers, Stream, StreamSettings};
 use data::DataError;
 use tokio::sync::watch;
 
+use super::Refusal;
 use super::entry::{Entry, Recorded};
 use super::place::{Mark, Page};
 
@@ -66,7 +67,7 @@ impl JetStream {
         })
     }
 
-    pub(super) async fn append(&self, entries: Vec<Entry>) -> Result<u64, DataError> {
+    pub(super) async fn append(&self, entries: Vec<Entry>) -> Result<u64, Refusal> {
         if entries.is_empty() {
             return Ok(0);
         }
@@ -76,7 +77,7 @@ impl JetStream {
         while entries.peek().is_some() {
             let window = entries.by_ref().take(WINDOW).map(|e| wire::encode(&self.name, &e));
             let window = window.collect::<Result<Vec<_>, _>>()?;
-            new += link.publish(&self.name, window).await.map_err(unavailable)?;
+            new += link.publish(&self.name, window).await.map_err(refusal)?;
         }
         Ok(new)
     }
@@ -127,9 +128,17 @@ fn is_usable(session: &Option<Session>) -> bool {
 }
 
 fn unavailable(error: BrokerError) -> DataError {
+    let why = format!("event broker: {error}");
     match error {
-        BrokerError::Away(why) => DataError::Unavailable(format!("event broker: {why}")),
-        BrokerError::Refused(why) => DataError::Other(format!("event broker: {why}")),
+        BrokerError::Away(_) => DataError::Unavailable(why),
+        BrokerError::Refused(_) | BrokerError::Unfit { .. } => DataError::Other(why),
+    }
+}
+
+fn refusal(error: BrokerError) -> Refusal {
+    match error {
+        BrokerError::Unfit { ids, why } => Refusal::Unfit { ids, why },
+        error => Refusal::Log(unavailable(error)),
     }
 }
 

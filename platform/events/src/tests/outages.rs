@@ -257,6 +257,56 @@ fn what_stands_there_twice_is_handled_once() {
 }
 
 #[test]
+fn what_the_log_will_not_take_holds_nobody_up_and_is_seen() {
+    testkit::run_on_sqlite(|data| async move {
+        let nats = engine_or_skip!(Nats::start().await);
+        let house = house(data.clone(), &nats.url()).await;
+        // More than NATS takes unless it is told otherwise.
+        let large = "x".repeat(1 << 20);
+        let told: Result<(), DataError> = house
+            .db
+            .write(move |tx: &Tx| {
+                Box::pin(async move {
+                    crate::emit(tx, COUNTED, "a", &Counted { n: 0 }).await?;
+                    crate::emit(tx, "test.large.v1", "a", &large).await?;
+                    crate::emit(tx, COUNTED, "a", &Counted { n: 1 }).await?;
+                    crate::emit(tx, COUNTED, "b", &Counted { n: 2 }).await
+                })
+            })
+            .await;
+        told.unwrap();
+        house.relay();
+        eventually("the outbox is empty", || async { house.waiting().await == 0 }).await;
+        // Its key waited behind it, the other did not.
+        assert_eq!(house.logged().await, [0, 2, 1]);
+        let letters = || async { crate::dead_letters(&house.db).await.unwrap() };
+        let [letter] = letters().await.try_into().unwrap();
+        assert_eq!((&*letter.consumer, &*letter.event.name), ("relay", "test.large.v1"));
+        assert!(letter.error.contains("max_payload"), "{}", letter.error);
+
+        assert!(crate::replay(&house.db, letter.id).await.unwrap());
+        eventually("it is refused again", || async {
+            letters().await.iter().any(|now| now.attempts > letter.attempts && !now.replaying)
+        })
+        .await;
+        house.tasks.stop().await;
+
+        // A log that takes it.
+        let house = House::build(Engines::table(data).await).await;
+        house.relay();
+        assert!(crate::replay(&house.db, letter.id).await.unwrap());
+        eventually("it is in the log", || async { house.log.head().await.unwrap() == 1 }).await;
+        let event = house.log.read_after(0, 9).await.unwrap().remove(0);
+        assert_eq!((event.id, event.payload), (letter.event.id, letter.event.payload));
+        eventually("it is no dead letter", || async {
+            crate::dead_letters(&house.db).await.unwrap().is_empty()
+        })
+        .await;
+        house.tasks.stop().await;
+    });
+}
+
+#[test]
 fn a_place_from_another_log_is_no_place_in_this_one() {
     testkit::run_on_sqlite(|data| async move {
         let nats = engine_or_skip!(Nats::start().await);

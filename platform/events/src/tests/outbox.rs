@@ -52,7 +52,8 @@ on_each_log!(a_crash_between_append_and_delete_repeats_nothing, |settings: Engin
         house.emit(n).await;
     }
     // What a relay does before it dies.
-    let (_, entries) = crate::outbox::waiting(&house.db, 5).await.unwrap();
+    let waiting = crate::outbox::waiting(&house.db, 5).await.unwrap();
+    let entries: Vec<Entry> = waiting.into_iter().map(|(_, entry)| entry).collect();
     assert_eq!(house.log.append(entries.clone()).await.unwrap(), 5);
     assert_eq!(house.log.append(entries).await.unwrap(), 0);
     assert_eq!(house.waiting().await, 10);

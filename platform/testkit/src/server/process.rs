@@ -136,12 +136,25 @@ impl Drop for Process {
 
 /// Stops a process, then the children it has; it makes no others meanwhile. Tells who they are.
 fn stopped(child: &Child) -> Vec<Pid> {
-    kill_process(Pid::from_child(child), Signal::STOP).ok();
+    let parent = Pid::from_child(child);
+    kill_process(parent, Signal::STOP).ok();
+    wait_until(|| stands_still(parent));
     let all = family(child);
     for pid in &all {
         kill_process(*pid, Signal::STOP).ok();
     }
+    wait_until(|| all.iter().all(|pid| stands_still(*pid)));
     all
+}
+
+/// Whether no thread of a process runs any more: a signal takes a moment to reach all, and on a
+/// busy machine one of them may answer meanwhile.
+fn stands_still(pid: Pid) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{}/task", pid.as_raw_pid())) else { return true };
+    threads.flatten().all(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        state(&stat).is_none_or(|state| matches!(state, 'T' | 't' | 'Z' | 'X'))
+    })
 }
 
 fn family(child: &Child) -> Vec<Pid> {
@@ -155,7 +168,11 @@ fn family(child: &Child) -> Vec<Pid> {
 
 /// Whether a process has ended; who its parent is now may take its time to notice.
 fn is_gone(pid: Pid) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid()));
-    // `123 (name) S …`, and the name may hold anything.
-    stat.map_or(true, |stat| stat.rsplit(')').next().is_none_or(|rest| rest.starts_with(" Z")))
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid())).unwrap_or_default();
+    state(&stat).is_none_or(|state| state == 'Z')
+}
+
+/// Of `123 (name) S …`, where the name may hold anything.
+fn state(stat: &str) -> Option<char> {
+    stat.rsplit_once(") ")?.1.chars().next()
 }
