@@ -1,1 +1,3 @@
 //! Load generators and comparisons
+
+pub mod processes;
