@@ -1,3 +1,4 @@
 //! Load generators and comparisons
 
+pub mod chat;
 pub mod processes;
