@@ -33,7 +33,7 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (20000, resource.getrlimit(resource.R
 
 # Rooms, members of each, senders in all; messages a second that all sides keep up with; messages each
 # sender has under way under load.
-ROOMS = [(100, 10, 100, 1000, 4), (1, 1000, 8, 20, 8), (1, 10000, 8, 2, 4)]
+ROOMS = [(100, 10, 100, 1000, 4), (1, 1000, 8, 20, 8), (1, 10000, 8, 2, 2)]
 
 # Ten thousand accounts would cost ten thousand Argon2 hashes: a few have many sockets each, which these
 # settings allow (0 is off).
