@@ -74,16 +74,19 @@ class Server:
     """A process that serves, ended with its folder when the measurement ends."""
 
     def __init__(self, command, pin=None, env=None, cwd=None, quiet=True):
-        command = (["taskset", "-c", str(pin)] if pin is not None else []) + command
-        self.process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL if quiet else None,
-            env={**os.environ, **(env or {})},
-            cwd=cwd,
-            text=True,
-            start_new_session=True,
-        )
+        self.command = (["taskset", "-c", str(pin)] if pin is not None else []) + command
+        self.how = {
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.DEVNULL if quiet else None,
+            "env": {**os.environ, **(env or {})},
+            "cwd": cwd,
+            "text": True,
+            "start_new_session": True,
+        }
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(self.command, **self.how)
         self.pid = self.process.pid
 
     def line(self):
@@ -100,19 +103,20 @@ class Server:
 class Atelier(Server):
     """The system in one of its shapes, on free ports and in a folder of its own."""
 
-    def __init__(self, *arguments, pin=None, config=None):
+    def __init__(self, *arguments, pin=None, config=None, env=None):
         self.folder = tempfile.mkdtemp(prefix="atelier-bench-")
         extra = []
         if config:
             file = os.path.join(self.folder, "atelier.toml")
             open(file, "w").write(config)
             extra = ["--config", file]
+        self.ended = False
         self.started = time.monotonic()
         super().__init__(
             [atelier(), "up", *arguments, "--listen", f"127.0.0.1:{free_port()}",
              "--data", os.path.join(self.folder, "data"), *extra],
             pin=pin,
-            env={"ATELIER__DISCOVERY__LISTEN": f"127.0.0.1:{free_port()}"},
+            env={"ATELIER__DISCOVERY__LISTEN": f"127.0.0.1:{free_port()}", **(env or {})},
         )
         line = self.line()
         self.ready_ms = (time.monotonic() - self.started) * 1000
@@ -120,7 +124,22 @@ class Atelier(Server):
             sys.exit(f"the system did not start: {line}")
         self.url = line.rsplit(" at ", 1)[1]
 
+    def again_once_dead(self):
+        """Waits until the process has been killed and starts it again, on its folder and ports."""
+        self.process.wait()
+        if not self.ended:
+            self.start()
+
+    def child(self, service):
+        """The process of a service of a system that is split."""
+        for pid in tree(self.pid):
+            words = open(f"/proc/{pid}/cmdline").read().split("\0")
+            if words[1:3] == ["serve", service]:
+                return pid
+        sys.exit(f"{service} has no process of its own")
+
     def stop(self):
+        self.ended = True
         super().stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 

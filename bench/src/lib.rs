@@ -1,1 +1,4 @@
 //! Load generators and comparisons
+
+pub mod chat;
+pub mod processes;

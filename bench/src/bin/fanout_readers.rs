@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use bench::processes::{cpu_seconds, resident_kib};
 use clap::Parser;
 use futures::StreamExt;
 use tokio_tungstenite::connect_async;
@@ -62,25 +63,4 @@ async fn main() -> io::Result<()> {
         "cpu_seconds": cpu,
     });
     writeln!(io::stdout(), "{report}")
-}
-
-/// User and system time, in ticks of 10 ms as Linux counts them.
-fn cpu_seconds(pids: &[u32]) -> f64 {
-    let ticks = |pid: &u32| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let mut fields = stat.rsplit(')').next()?.split_whitespace().skip(11);
-        let user: u64 = fields.next()?.parse().ok()?;
-        let system: u64 = fields.next()?.parse().ok()?;
-        Some(user + system)
-    };
-    pids.iter().filter_map(ticks).sum::<u64>() as f64 / 100.0
-}
-
-fn resident_kib(pids: &[u32]) -> u64 {
-    let resident = |pid: &u32| {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS"))?;
-        line.split_whitespace().nth(1)?.parse::<u64>().ok()
-    };
-    pids.iter().filter_map(resident).sum()
 }
