@@ -4,8 +4,15 @@ use bytes::Bytes;
 
 use crate::Frame;
 
-/// A published frame with its sequence, 0 for none.
-pub(crate) type Published = (u64, Frame);
+/// A published frame.
+#[derive(Clone, Debug)]
+pub(crate) struct Published {
+    /// Its place in the service's sequence, 0 for none.
+    pub(crate) seq: u64,
+    /// Its place among all that was published here.
+    pub(crate) order: u64,
+    pub(crate) frame: Frame,
+}
 
 /// Frames that go out together.
 #[derive(Debug)]
@@ -19,9 +26,9 @@ pub(crate) struct Batch {
 
 impl Batch {
     pub(crate) fn new(frames: Vec<Published>) -> Self {
-        let sequences = frames.iter().map(|(seq, _)| *seq);
+        let sequences = frames.iter().map(|published| published.seq);
         let lowest = sequences.filter(|seq| *seq > 0).min().unwrap_or(u64::MAX);
-        let bytes = join(frames.iter().map(|(_, frame)| frame));
+        let bytes = join(frames.iter().map(|published| &published.frame));
         Self { frames, bytes, lowest }
     }
 }
@@ -50,10 +57,11 @@ mod tests {
     #[test]
     fn one_frame_is_shared_and_several_are_joined() {
         let frame = Frame::text("x");
-        let one = Batch::new(vec![(0, frame.clone())]);
+        let published = |seq| Published { seq, order: 0, frame: frame.clone() };
+        let one = Batch::new(vec![published(0)]);
         assert_eq!(one.bytes.as_ptr(), frame.bytes().as_ptr());
         assert_eq!(one.lowest, u64::MAX);
-        let two = Batch::new(vec![(0, frame.clone()), (7, frame)]);
+        let two = Batch::new(vec![published(0), published(7)]);
         assert_eq!(two.bytes.as_ref(), b"\x81\x01x\x81\x01x");
         assert_eq!(two.lowest, 7);
     }

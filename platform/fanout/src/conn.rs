@@ -139,15 +139,15 @@ impl<K: Key, M: Meta> Conn<K, M> {
         }
         if let Some(held) = &mut self.held {
             held.frames.extend_from_slice(frames);
-            held.bytes += frames.iter().map(|(_, frame)| frame.bytes().len()).sum::<usize>();
+            held.bytes += frames.iter().map(|p| p.frame.bytes().len()).sum::<usize>();
             if held.bytes > host.settings.max_behind_bytes {
                 return self.cut_off(host);
             }
             return Ok(());
         }
         let upto = self.upto;
-        let news = frames.iter().filter(|(seq, _)| *seq == 0 || *seq > upto);
-        let bytes = join(news.clone().map(|(_, frame)| frame));
+        let news = frames.iter().filter(|p| p.seq == 0 || p.seq > upto);
+        let bytes = join(news.clone().map(|p| &p.frame));
         self.put(&bytes, news.count(), host)
     }
 

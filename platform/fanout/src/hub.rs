@@ -156,7 +156,8 @@ impl<K: Key, M: Meta> Hub<K, M> {
         permit.ok_or_else(|| Refusal::full(upgrade, "too many open sockets: try again later"))
     }
 
-    /// Sends a frame to all who read `key`. Never waits; order holds within a topic.
+    /// Sends a frame to all who read `key`. Never waits; a socket gets what is published to its
+    /// topics in the order in which one publisher publishes it.
     pub fn publish(&self, key: &K, frame: impl Into<Frame>) {
         self.publish_seq(key, 0, frame);
     }

@@ -5,8 +5,9 @@
 //! Sockets are the wakers of their own connections and put themselves on a list when they can be
 //! read or written again, so one that sleeps costs no task either.
 //!
-//! Invariant: commands are carried out in their order; what is published to a topic reaches each
-//! reader that joined before, once and in order, or the reader is cut off.
+//! Invariant: commands are carried out in their order; what is published reaches each reader that
+//! joined its topic before, once and in the order of all its topics together, or the reader is cut
+//! off.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -132,6 +133,11 @@ impl<K: Key, M: Meta> Shard<K, M> {
     async fn write_topics(&mut self) {
         let pace = u64::try_from(self.host.settings.pace.as_micros()).unwrap_or(u64::MAX);
         self.next_round = self.host.now().saturating_add(pace);
+        // Whoever reads several topics gets everything in the order in which it was published.
+        for slot in self.topics.waiting_in_several() {
+            self.catch_up(slot);
+            self.turn().await;
+        }
         let mut fallen = Vec::new();
         for topic in self.topics.take_dirty() {
             let Some(batch) = self.topics.take_batch(topic) else {

@@ -42,6 +42,8 @@ pub(crate) struct Topics<K> {
     dirty: Vec<u32>,
     /// The most bytes that wait in one of them.
     longest: usize,
+    /// How many frames were published.
+    published: u64,
     /// By slot.
     places: Vec<Vec<Place>>,
 }
@@ -54,6 +56,7 @@ impl<K: Hash + Eq + Clone> Topics<K> {
             free: Vec::new(),
             dirty: Vec::new(),
             longest: 0,
+            published: 0,
             places: Vec::new(),
         }
     }
@@ -143,7 +146,8 @@ impl<K: Hash + Eq + Clone> Topics<K> {
                 self.dirty.push(id);
             }
             topic.bytes += frame.bytes().len();
-            topic.pending.push((seq, frame));
+            self.published += 1;
+            topic.pending.push(Published { seq, order: self.published, frame });
             self.longest = self.longest.max(topic.bytes);
         }
     }
@@ -186,10 +190,26 @@ impl<K: Hash + Eq + Clone> Topics<K> {
             .map_or_else(Vec::new, |topic| topic.readers.iter().map(|reader| reader.slot).collect())
     }
 
-    /// What waits for one socket in all its topics, each topic's frames in their order; it is
+    /// The slots for which something waits in more than one topic.
+    pub(crate) fn waiting_in_several(&self) -> Vec<u32> {
+        if self.dirty.len() < 2 {
+            return Vec::new();
+        }
+        let topics = self.dirty.iter().filter_map(|id| self.list[*id as usize].as_ref());
+        let of_several = |slot: &u32| self.places[*slot as usize].len() > 1;
+        let readers = topics.flat_map(|topic| topic.readers.iter().map(|reader| reader.slot));
+        let mut slots: Vec<u32> = readers.filter(of_several).collect();
+        slots.sort_unstable();
+        let mut several: Vec<u32> =
+            slots.windows(2).filter(|two| two[0] == two[1]).map(|two| two[0]).collect();
+        several.dedup();
+        several
+    }
+
+    /// What waits for one socket in all its topics, in the order in which it was published; it is
     /// hereby sent as far as the topics know.
     pub(crate) fn take_waiting(&mut self, slot: u32) -> Vec<Published> {
-        let mut waiting = Vec::new();
+        let mut waiting: Vec<Published> = Vec::new();
         if self.dirty.is_empty() {
             return waiting;
         }
@@ -200,6 +220,7 @@ impl<K: Hash + Eq + Clone> Topics<K> {
                 reader.skip = topic.pending.len();
             }
         }
+        waiting.sort_unstable_by_key(|published| published.order);
         waiting
     }
 }
@@ -210,7 +231,7 @@ mod tests {
     use bytes::Bytes;
 
     fn texts(waiting: &[Published]) -> Vec<Bytes> {
-        waiting.iter().map(|(_, frame)| frame.bytes().slice(2..)).collect()
+        waiting.iter().map(|p| p.frame.bytes().slice(2..)).collect()
     }
 
     #[test]
@@ -227,6 +248,21 @@ mod tests {
         assert_eq!(topics.take_reader(0, 0).unwrap().skip, 0);
         assert_eq!(topics.take_reader(0, 1).unwrap().skip, 2);
         assert_eq!(topics.take_reader(0, 1).unwrap().skip, 0, "used up");
+    }
+
+    #[test]
+    fn what_waits_in_several_topics_keeps_the_order_in_which_it_was_published() {
+        let mut topics = Topics::new();
+        topics.join("a", 0);
+        topics.join("b", 0);
+        topics.join("b", 1);
+        topics.join("c", 2);
+        for (topic, text) in [("a", "1"), ("b", "2"), ("c", "x"), ("a", "3"), ("b", "4")] {
+            topics.publish(&topic, 0, text.into());
+        }
+        assert_eq!(topics.waiting_in_several(), [0]);
+        assert_eq!(texts(&topics.take_waiting(0)), ["1", "2", "3", "4"]);
+        assert_eq!(texts(&topics.take_waiting(1)), ["2", "4"]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ fn conn(pipe: usize, settings: Settings) -> (Conn<(), ()>, Host<(), ()>, DuplexS
 }
 
 fn batch(text: &str) -> Batch {
-    Batch::new(vec![(0, Frame::text(text))])
+    Batch::new(vec![Published { seq: 0, order: 0, frame: Frame::text(text) }])
 }
 
 #[tokio::test]

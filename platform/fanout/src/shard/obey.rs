@@ -122,7 +122,7 @@ impl<K: Key, M: Meta> Shard<K, M> {
     }
 
     /// Gives one socket what waits for it in its topics, ahead of the others.
-    fn catch_up(&mut self, slot: u32) {
+    pub(super) fn catch_up(&mut self, slot: u32) {
         let waiting = self.topics.take_waiting(slot);
         if !waiting.is_empty() {
             self.with(slot, |conn, host| conn.offer_some(&waiting, host));

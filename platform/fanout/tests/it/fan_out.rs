@@ -38,6 +38,42 @@ async fn every_reader_gets_every_frame_in_order() {
 }
 
 #[tokio::test]
+async fn a_reader_of_several_topics_gets_all_in_order() {
+    for wire in WIRES {
+        for pace in [Duration::ZERO, Duration::from_millis(20)] {
+            let hub: Hub<u64, ()> = Hub::new(Settings { loops: 2, pace, ..Settings::default() });
+            let joined = Arc::new(AtomicUsize::new(0));
+            let (accepting, counted) = (hub.clone(), joined.clone());
+            let router = joining(move |upgrade| {
+                let counted = counted.clone();
+                accepting.accept(upgrade, (), |socket| async move {
+                    (0..3).for_each(|topic| socket.join(topic));
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    Ok(())
+                })
+            });
+            let address = serve(wire, router).await;
+            let mut clients = Vec::new();
+            for _ in 0..10 {
+                clients.push(connect(address).await);
+            }
+            eventually("all have joined", || joined.load(Ordering::SeqCst) == 10).await;
+            for number in 0..600 {
+                hub.publish_seq(&(number * number % 3), number + 1, format!("{number}"));
+                if number % 40 == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            for client in &mut clients {
+                for number in 0..600 {
+                    assert_eq!(text(client).await, format!("{number}"));
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_published_together_shares_a_write() {
     let hub = Hub::new(Settings { pace: Duration::from_millis(50), ..Settings::default() });
     let address = serve(Wire::Plain, welcoming(&hub, "topic", ())).await;
