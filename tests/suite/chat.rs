@@ -48,44 +48,64 @@ async fn lobby(owner: &Person, others: &[Person]) -> String {
     lobby
 }
 
-/// Fifty members in two chats and two lobbies talk at random, lose their connections at random, and
-/// hear each message once and in order, while `kill` does its worst again and again.
+/// People in two chats and two lobbies who talk at random, and lose their connections at random.
+pub(crate) struct Talk {
+    ada: Person,
+    chats: Vec<String>,
+    lobbies: [String; 2],
+    talkers: Talkers,
+}
+
+impl Talk {
+    pub(crate) async fn start(system: &System, number: usize) -> Self {
+        let people = members(system, number).await;
+        let (ada, others) = people.split_first().unwrap();
+        let chats = vec![chat(ada, others).await, chat(ada, others).await];
+        let lobbies = [lobby(ada, others).await, lobby(ada, others).await];
+        let lines = [
+            Line::Chats(chats.clone()),
+            Line::Lobby(lobbies[0].clone()),
+            Line::Lobby(lobbies[1].clone()),
+        ];
+        let talkers = Talkers::start(&people, &lines);
+        Self { ada: ada.clone(), chats, lobbies, talkers }
+    }
+
+    /// Ends it, and sees that everybody heard each message once and in order: at least `least` in
+    /// each room. Answers how many there were.
+    pub(crate) async fn end(mut self, least: usize) -> usize {
+        self.talkers.fall_silent().await;
+        let mut logs: BTreeMap<String, Vec<Heard>> = BTreeMap::new();
+        for id in &self.chats {
+            logs.insert(id.clone(), history(&self.ada, &format!("/api/chat/{id}/message")).await);
+        }
+        for id in &self.lobbies {
+            logs.insert(id.clone(), history(&self.ada, &format!("/lobbies/{id}/messages")).await);
+        }
+        for log in logs.values() {
+            let numbers: Vec<i64> = log.iter().map(|m| m.seq).collect();
+            assert_eq!(numbers, (1..=log.len() as i64).collect::<Vec<_>>(), "no gaps");
+            assert!(log.len() >= least, "only {} messages were said", log.len());
+        }
+        let last = logs.iter().map(|(room, log)| (room.clone(), log.len() as i64)).collect();
+        for heard in self.talkers.heard(last).await {
+            for (room, heard) in heard {
+                assert_eq!(heard, logs[&room], "what was heard in {room} is what was said");
+            }
+        }
+        logs.values().map(Vec::len).sum()
+    }
+}
+
+/// Fifty members hear the same, while `kill` does its worst again and again.
 async fn converges(system: &mut System, mut kill: impl AsyncFnMut(&mut System, usize)) {
-    let people = members(system, MEMBERS).await;
-    let (ada, others) = people.split_first().unwrap();
-    let chats = vec![chat(ada, others).await, chat(ada, others).await];
-    let lobbies = [lobby(ada, others).await, lobby(ada, others).await];
-    let lines = [
-        Line::Chats(chats.clone()),
-        Line::Lobby(lobbies[0].clone()),
-        Line::Lobby(lobbies[1].clone()),
-    ];
-    let mut talkers = Talkers::start(&people, &lines);
+    let talk = Talk::start(system, MEMBERS).await;
     let (since, mut round) = (Instant::now(), 0);
     while since.elapsed() < TALK {
         kill(system, round).await;
         round += 1;
     }
-    talkers.fall_silent().await;
-
-    let mut logs: BTreeMap<String, Vec<Heard>> = BTreeMap::new();
-    for id in &chats {
-        logs.insert(id.clone(), history(ada, &format!("/api/chat/{id}/message")).await);
-    }
-    for id in &lobbies {
-        logs.insert(id.clone(), history(ada, &format!("/lobbies/{id}/messages")).await);
-    }
-    for log in logs.values() {
-        let numbers: Vec<i64> = log.iter().map(|m| m.seq).collect();
-        assert_eq!(numbers, (1..=log.len() as i64).collect::<Vec<_>>(), "no gaps");
-        assert!(log.len() > 100, "only {} messages were said", log.len());
-    }
-    let last = logs.iter().map(|(room, log)| (room.clone(), log.len() as i64)).collect();
-    for heard in talkers.heard(last).await {
-        for (room, heard) in heard {
-            assert_eq!(heard, logs[&room], "what was heard in {room} is what was said");
-        }
-    }
+    talk.end(100).await;
 }
 
 mod everybody_hears_the_same {

@@ -13,9 +13,17 @@ use serde_json::json;
 use system_tests::{Engines, Person, Shape, System, Writers, eventually};
 use testkit::{Proxy, free_address};
 
+use crate::chat::Talk;
+
 /// Every service twice, as a cluster has it.
-const TWICE: Shape =
-    Shape::Replicated(&["discovery=2", "accounts=2", "palettes=2", "popularity=2", "gateway=2"]);
+const TWICE: Shape = Shape::Replicated(&[
+    "discovery=2",
+    "accounts=2",
+    "palettes=2",
+    "popularity=2",
+    "chat=2",
+    "gateway=2",
+]);
 
 /// A cluster on engines of its own, with a way to its primary that can be broken; tells the figure.
 async fn cluster(name: &str, scenario: impl AsyncFnOnce(&mut System, &Engines, &Proxy) -> String) {
@@ -218,6 +226,26 @@ fault!(half_of_the_ring_dies, async |system: &mut System, engines: &Engines, _: 
     assert_eq!(told.failures(), 0, "{told}");
     told.nothing_is_lost(false).await;
     told.to_string()
+});
+
+fault!(people_talk_on_whatever_dies, async |system: &mut System, engines: &Engines, _: &Proxy| {
+    engines.postgres.synchronous(true).await;
+    let talk = Talk::start(system, 12).await;
+    let a_while = || tokio::time::sleep(Duration::from_secs(5));
+    a_while().await;
+    engines.nats.kill().await;
+    a_while().await;
+    system.kill_one("chat");
+    a_while().await;
+    engines.postgres.kill_primary().await;
+    engines.postgres.promote_replica().await;
+    a_while().await;
+    engines.nats.restart().await;
+    system.kill_one("chat");
+    system.kill_one("accounts");
+    a_while().await;
+    let messages = talk.end(10).await;
+    format!("{messages} messages, heard by all twelve, each once and in order")
 });
 
 fault!(the_broker_is_away, async |system: &mut System, engines: &Engines, _: &Proxy| {
