@@ -71,6 +71,8 @@ impl<K: Key, M: Meta> Shard<K, M> {
         while !self.stopped {
             self.wait(&mut work, timer.as_mut()).await;
             self.host.look_at_clock();
+            // Before it is obeyed that one of them leaves a topic, and after one has joined it.
+            work.lost.iter().for_each(|key| self.cut_off_readers(key));
             for command in work.commands.drain(..) {
                 self.obey(command);
                 self.turn().await;
