@@ -21,11 +21,14 @@ pub struct GroupCommitSettings {
     pub linger: Duration,
     /// The most items that wait; beyond, the answer is [`DataError::Busy`].
     pub queue: usize,
+    /// Whether a batch whose predecessor had company waits all of `linger`, and not only until it has
+    /// as much company: for what comes steadily from many, and costs less together.
+    pub patient: bool,
 }
 
 impl Default for GroupCommitSettings {
     fn default() -> Self {
-        Self { max_batch: 256, linger: Duration::from_millis(1), queue: 4096 }
+        Self { max_batch: 256, linger: Duration::from_millis(1), queue: 4096, patient: false }
     }
 }
 
@@ -125,7 +128,8 @@ where
         }
         // Those answered a moment ago may be about to come back.
         let until = Instant::now() + self.settings.linger;
-        while self.last > 1 && batch.len() < self.last.min(max) {
+        let enough = if self.settings.patient { max } else { self.last.min(max) };
+        while self.last > 1 && batch.len() < enough {
             let room = max - batch.len();
             match timeout_at(until, self.receiver.recv_many(batch, room)).await {
                 Ok(1..) => {}

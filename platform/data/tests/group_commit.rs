@@ -59,6 +59,36 @@ on_each_engine!(
     }
 );
 
+on_each_engine!(
+    a_patient_batch_waits_for_more_than_its_predecessor_had,
+    |settings: DataSettings| async move {
+        let db = open(&settings).await;
+        let sizes = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let (recorded, long) = (Arc::clone(&sizes), Duration::from_secs(20));
+        let settings =
+            GroupCommitSettings { max_batch: 3, linger: long, patient: true, ..Default::default() };
+        let group = GroupCommit::new(db.clone(), settings, move |tx, voters: Vec<i64>| {
+            recorded.lock().unwrap().push(voters.len());
+            insert(tx, voters)
+        });
+        let mut voter = 0;
+        while sizes.lock().unwrap().last() != Some(&2) {
+            voter += 2;
+            let (one, two) = tokio::join!(group.submit(voter - 1), group.submit(voter));
+            assert_eq!((one, two), (Ok(voter - 1), Ok(voter)));
+        }
+        let (two, group) = ((voter + 1)..(voter + 3), &group);
+        let waiting = futures::future::join_all(two.map(|voter| group.submit(voter)));
+        let third = async {
+            tokio::task::yield_now().await;
+            group.submit(voter + 3).await
+        };
+        let (two, third) = tokio::join!(waiting, third);
+        assert!(two.iter().all(Result::is_ok) && third.is_ok());
+        assert_eq!(sizes.lock().unwrap().last(), Some(&3), "{sizes:?}");
+    }
+);
+
 on_each_engine!(a_poisoned_item_fails_alone, |settings: DataSettings| async move {
     let db = open(&settings).await;
     db.write(|tx| insert(tx, vec![7])).await.unwrap();
@@ -117,7 +147,12 @@ on_each_engine!(the_queue_is_bounded, |settings: DataSettings| async move {
     let gate = Arc::new(tokio::sync::Notify::new());
     let (entered, inside) = (Arc::clone(&gate), Arc::new(AtomicBool::new(false)));
     let is_inside = Arc::clone(&inside);
-    let small = GroupCommitSettings { max_batch: 1, linger: Duration::ZERO, queue: 3 };
+    let small = GroupCommitSettings {
+        max_batch: 1,
+        linger: Duration::ZERO,
+        queue: 3,
+        ..Default::default()
+    };
     let group = GroupCommit::new(db.clone(), small, move |tx, voters| {
         let (gate, inside) = (Arc::clone(&entered), Arc::clone(&inside));
         Box::pin(async move {

@@ -160,10 +160,10 @@ impl Mesh {
     }
 
     /// A channel to each instance of the service `name` that is in another process, as far as the
-    /// registry tells: for what all of them have to hear. Each leads to its instance alone, and
-    /// answers as any channel does when that cannot be asked.
+    /// registry tells, with where that is: for what all of them have to hear. Each leads to its
+    /// instance alone, and answers as any channel does when that cannot be asked.
     #[must_use]
-    pub fn others(&self, name: &str) -> Vec<Channel> {
+    pub fn others(&self, name: &str) -> Vec<(String, Channel)> {
         let Shared { registration, tuning, settings, .. } = &*self.shared;
         let here = registration.get().map(|r| r.host.as_str());
         let service = self.service(name);
@@ -172,7 +172,8 @@ impl Mesh {
         let channel = |instance: &Arc<Instance>| {
             let alone = Service::new(&service.name, *tuning, settings);
             alone.remote.keep_to(instance.clone());
-            Channel::new(Arc::new(alone), settings.clone())
+            let host = instance.endpoint.address().to_owned();
+            (host, Channel::new(Arc::new(alone), settings.clone()))
         };
         elsewhere.map(channel).collect()
     }

@@ -122,6 +122,7 @@ impl Settings {
             max_batch: self.likes_in_a_batch,
             linger: Duration::from_micros(self.batch_linger_micros),
             queue: self.likes_waiting,
+            patient: false,
         }
     }
 

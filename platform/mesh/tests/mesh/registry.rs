@@ -125,7 +125,7 @@ async fn each_instance_in_another_process_can_be_told_alone() {
     assert!(mesh.others("bench").is_empty(), "nobody is known yet");
     mesh.follow(vec![serving.host()], &tasks);
     eventually("both are known", || mesh.others("bench").len() == 2).await;
-    for (channel, name) in mesh.others("bench").iter().zip(names) {
+    for ((_, channel), name) in mesh.others("bench").iter().zip(names) {
         for _ in 0..3 {
             let request = Request::get("/").body(Body::empty()).unwrap();
             let answer = channel.send(request).await.unwrap().into_body();
