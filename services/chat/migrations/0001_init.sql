@@ -23,10 +23,18 @@ CREATE TABLE rooms (
     created_at BIGINT NOT NULL,
     -- False while it is being made: nobody sees it before.
     visible BOOLEAN NOT NULL,
-    deleted_at BIGINT
+    deleted_at BIGINT,
+    -- Whether what was said in it is removed, after it was deleted.
+    emptied BOOLEAN NOT NULL,
+    -- The request that made it, so that its repeat makes no other.
+    operation TEXT
 );
 CREATE INDEX rooms_palette_id_idx ON rooms (palette_id, id) WHERE kind = 'lobby';
-CREATE INDEX rooms_deleted_at_idx ON rooms (deleted_at) WHERE deleted_at IS NOT NULL;
+CREATE INDEX rooms_public_idx ON rooms (id)
+    WHERE kind = 'lobby' AND NOT private AND visible AND deleted_at IS NULL;
+CREATE INDEX rooms_to_empty_idx ON rooms (id) WHERE deleted_at IS NOT NULL AND NOT emptied;
+CREATE INDEX rooms_hidden_idx ON rooms (created_at) WHERE NOT visible;
+CREATE UNIQUE INDEX rooms_operation_key ON rooms (operation) WHERE operation IS NOT NULL;
 
 -- Who is in which room, from which position of the log to which; to the greatest number: still.
 CREATE TABLE memberships (
@@ -52,6 +60,7 @@ CREATE TABLE people (
     name_key TEXT NOT NULL,
     erased BOOLEAN NOT NULL
 );
+CREATE INDEX people_name_key_idx ON people (name_key);
 
 -- Everything that happens, in one order. The id is the position. A message stands in its entry as
 -- it is now: an edit or a deletion changes it and adds an entry that points to it.

@@ -65,6 +65,7 @@ pub(crate) fn definition(accounts: &Accounts) -> Definition<State> {
                     palette: None,
                     topic: None,
                     invite_code: None,
+                    operation: None,
                 };
                 state.room = Some(insert_room(tx, new, Timestamp::now().0).await?);
                 Ok(state)

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use contracts::ids::{RoomId, UserId};
@@ -15,6 +16,8 @@ use fanout::Close;
 pub(crate) const REMOVED: Close = Close::new(4403, "you are not in this lobby any more");
 /// The room is no more.
 pub(crate) const GONE: Close = Close::new(4404, "this lobby was deleted");
+/// No log has come that far: it was cut short, or the client has the cursor from elsewhere.
+pub(crate) const UNKNOWN_CURSOR: Close = Close::new(4410, "unknown cursor: read anew");
 /// One more socket than one account may have.
 pub(crate) const TOO_MANY: Close = Close::new(4429, "too many sockets: close another first");
 
@@ -33,6 +36,14 @@ pub(crate) struct Meta {
     pub(crate) user: UserId,
     pub(crate) username: Arc<str>,
     pub(crate) view: View,
+    /// The position of the log as of which its rooms were read.
+    pub(crate) as_of: AtomicI64,
+}
+
+impl Meta {
+    pub(crate) fn new(user: UserId, username: &str, view: View) -> Self {
+        Self { user, username: username.into(), view, as_of: AtomicI64::new(0) }
+    }
 }
 
 pub(crate) type Socket = fanout::Socket<RoomId, Meta>;
@@ -137,11 +148,14 @@ impl Here {
         });
     }
 
-    /// A user is no longer in a room.
-    pub(crate) fn removed(&self, user: UserId, room: RoomId) {
+    /// A user is no longer in a room, as of a position of the log. A lobby's socket that was opened
+    /// after they had joined it again stays.
+    pub(crate) fn removed(&self, user: UserId, room: RoomId, position: i64) {
         self.change(user, |socket| match socket.meta().view {
             View::Chats => socket.leave(room),
-            View::Lobby(lobby) if lobby == room => socket.close(REMOVED),
+            View::Lobby(lobby) if lobby == room && position > socket.meta().as_of.load(Relaxed) => {
+                socket.close(REMOVED);
+            }
             View::Lobby(_) => {}
         });
     }

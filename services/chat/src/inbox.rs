@@ -17,7 +17,8 @@ use crate::here::{Here, Meta, Socket, View};
 use crate::limits::Limits;
 use crate::model::RoomKind;
 use crate::peers::Peers;
-use crate::read_room::mark_read;
+use crate::read_room::Marks;
+use crate::rest::text_or_number;
 use crate::send_message::{Letter, Post};
 use crate::store::Store;
 
@@ -29,6 +30,7 @@ struct Said {
     chat_id: Option<RoomId>,
     message: Option<String>,
     text: Option<String>,
+    #[serde(default, deserialize_with = "text_or_number")]
     client_id: Option<String>,
     seq: Option<i64>,
 }
@@ -38,6 +40,7 @@ struct Said {
 pub(crate) struct Inbox {
     pub(crate) store: Store,
     pub(crate) post: Arc<Post>,
+    pub(crate) marks: Arc<Marks>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) here: Arc<Here>,
     pub(crate) peers: Peers,
@@ -87,7 +90,7 @@ impl Inbox {
                 self.post.send(&self.limits, letter).await.map(drop)
             }
             "typing" => {
-                self.limits.message(meta.user)?;
+                self.limits.signal(meta.user)?;
                 let seated = self.store.seated(kind, room, meta.user).await?;
                 seated.and_then(|s| s.seat).ok_or(ChatError::NoRoom(kind))?;
                 self.peers.typing(kind, room, meta.user, &meta.username);
@@ -96,7 +99,8 @@ impl Inbox {
             // Not in lobbies: everybody would hear of everybody.
             "read" if kind == RoomKind::Chat => {
                 let seq = said.seq.ok_or_else(|| missing("seq"))?;
-                Ok(mark_read(&self.store, room, meta.user, seq).await?)
+                self.limits.signal(meta.user)?;
+                Ok(self.marks.set(room, meta.user, seq).await?)
             }
             _ => Err(Problem::invalid_field("type", "is none that is known here")),
         }

@@ -65,6 +65,7 @@ use inbox::Inbox;
 use limits::Limits;
 use live::Live;
 use peers::Peers;
+use read_room::Marks;
 use send_message::Post;
 use store::Store;
 
@@ -85,6 +86,7 @@ struct Chat {
     accounts: Accounts,
     palettes: PalettesStub<Channel>,
     post: Arc<Post>,
+    marks: Arc<Marks>,
     limits: Arc<Limits>,
     live: Live,
     peers: Peers,
@@ -127,9 +129,11 @@ pub async fn build(
     let here = Arc::new(Here::default());
     let peers = Peers::new(here.clone());
     let (limits, post) = (Arc::new(Limits::new(&settings)), Arc::new(Post::new(&store, &settings)));
+    let marks = Arc::new(Marks::new(&store, &settings));
     let inbox = Inbox {
         store: store.clone(),
         post: post.clone(),
+        marks: marks.clone(),
         limits: limits.clone(),
         here: here.clone(),
         peers: peers.clone(),
@@ -144,7 +148,8 @@ pub async fn build(
     let keys = Idempotency::new(db);
     let palettes = PalettesStub::new(mesh.channel("palettes"));
     let settings = Arc::new(settings);
-    let chat = Chat { store, sagas, accounts, palettes, post, limits, live, peers, settings };
+    let chat =
+        Chat { store, sagas, accounts, palettes, post, marks, limits, live, peers, settings };
     mesh.offer::<dyn chat_server::Chat>("chat", Arc::new(chat.clone()));
     mesh.offer::<dyn Erasure>("chat", Arc::new(chat.clone()));
     let rpc = Routes::from(Router::new())

@@ -43,15 +43,18 @@ impl Limit {
 /// All limits of this service that are counted by time.
 pub(crate) struct Limits {
     messages: Limit,
+    signals: Limit,
     rooms: Limit,
 }
 
 impl Limits {
     pub(crate) fn new(settings: &Settings) -> Self {
         let messages = NonZeroU32::new(settings.messages_per_minute).map(Quota::per_minute);
+        let signals = NonZeroU32::new(settings.signals_per_minute).map(Quota::per_minute);
         let rooms = NonZeroU32::new(settings.rooms_per_hour).map(Quota::per_hour);
         Self {
             messages: Limit::new(messages, Duration::from_secs(120), "messages"),
+            signals: Limit::new(signals, Duration::from_secs(120), "signals"),
             rooms: Limit::new(rooms, Duration::from_secs(7_200), "new rooms"),
         }
     }
@@ -62,6 +65,14 @@ impl Limits {
     /// 429.
     pub(crate) fn message(&self, user: UserId) -> Result<(), Problem> {
         self.messages.check(user)
+    }
+
+    /// Counts a read marker, or that somebody is writing.
+    ///
+    /// # Errors
+    /// 429.
+    pub(crate) fn signal(&self, user: UserId) -> Result<(), Problem> {
+        self.signals.check(user)
     }
 
     /// Counts a new chat or lobby.

@@ -6,6 +6,8 @@
 //! hub, what it missed is read and sent page by page.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use contracts::ids::{RoomId, UserId};
@@ -14,7 +16,7 @@ use fanout::{Close, Frame, Handler, Hub, Snapshot, Upgrade};
 use rest::Problem;
 
 use crate::frames;
-use crate::here::{GONE, Here, Meta, REMOVED, Socket, TOO_MANY, View};
+use crate::here::{GONE, Here, Meta, REMOVED, Socket, TOO_MANY, UNKNOWN_CURSOR, View};
 use crate::model::{Entry, RoomKind, What};
 use crate::peers::Peers;
 use crate::settings::Settings;
@@ -24,16 +26,19 @@ use crate::store::Store;
 const PAGE: u64 = 500;
 /// How often a socket's rooms are read again because they changed meanwhile.
 const TRIES: usize = 20;
-/// The largest frame of a client: a message of 16,384 characters, each of which JSON may write with
-/// six bytes, and what is around it.
-const LARGEST_FRAME: usize = 100 << 10;
+/// What is said within this time shares a write: nobody sees the difference, and a busy room costs
+/// much less.
+const PACE: Duration = Duration::from_millis(3);
+/// What JSON may write a character with: two escapes.
+const BYTES_OF_A_CHARACTER: usize = 12;
+/// What is around the text of a message in a client's frame.
+const AROUND_A_TEXT: usize = 4 << 10;
 
 /// Where a socket goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Since {
-    /// With what happens from now on.
-    Now,
-    /// After a position: everything that happened.
+    /// After a position: everything that happened. Who begins anew goes on after the head as it was
+    /// before they were answered, so that nothing is lost while the socket is set up.
     Cursor(i64),
     /// After the message with this number: the messages of the lobby.
     Seq(i64),
@@ -60,11 +65,20 @@ impl Live {
         let hub = fanout::Settings {
             name: "chat",
             max_sockets: settings.max_sockets,
-            max_message: LARGEST_FRAME,
+            pace: PACE,
+            max_message: settings.message_characters * BYTES_OF_A_CHARACTER + AROUND_A_TEXT,
             ..fanout::Settings::default()
         };
         let hub = Hub::with_handler(hub, handler);
         Self { hub, here, peers, store, most_per_account: settings.sockets_per_account }
+    }
+
+    /// Where a socket goes on that begins anew.
+    ///
+    /// # Errors
+    /// When the database failed.
+    pub(crate) async fn now(&self) -> Result<Since, DataError> {
+        Ok(Since::Cursor(self.store.head().await?))
     }
 
     /// Makes a request a socket.
@@ -106,6 +120,8 @@ impl Live {
         }
         let mut tries = 0;
         loop {
+            // Whoever leaves later than that is told so; what was before is in what is read now.
+            socket.meta().as_of.store(self.store.head().await?, Relaxed);
             let changes = self.here.changes(user);
             let rooms = match view {
                 View::Chats => self.store.chats_of(user).await?,
@@ -127,6 +143,9 @@ impl Live {
         }
         // After joining: what is not in the log by now will be published to it.
         let head = self.store.head().await?;
+        if matches!(since, Since::Cursor(at) if at > head) {
+            return Ok(Err(UNKNOWN_CURSOR));
+        }
         let mut frames = Vec::new();
         let mut since = since;
         while let Some((entries, next)) = self.missed(user, view, since, head).await? {
@@ -170,7 +189,6 @@ impl Live {
         upto: i64,
     ) -> Result<Option<(Vec<Frame>, Since)>, DataError> {
         let entries = match (since, view) {
-            (Since::Now, _) => return Ok(None),
             (Since::Cursor(at), View::Chats) => self.store.missed(user, at, upto, PAGE).await?,
             (Since::Cursor(at), View::Lobby(room)) => {
                 self.store.missed_in(room, at, upto, PAGE).await?
@@ -202,9 +220,10 @@ impl Live {
         let seq = u64::try_from(entry.position).unwrap_or_default();
         self.hub.publish_seq(&room, seq, frames::entry(entry));
         match (entry.what, &entry.member) {
-            (What::Left, Some((user, _))) => self.here.removed(*user, room),
+            (What::Left, Some((user, _))) => self.here.removed(*user, room, entry.position),
             (What::RoomDeleted, _) if is_chat => {
-                entry.members.iter().for_each(|user| self.here.removed(*user, room));
+                let members = entry.members.iter();
+                members.for_each(|user| self.here.removed(*user, room, entry.position));
             }
             (What::RoomDeleted, _) => {
                 self.hub.close_where(GONE, move |meta| meta.view == View::Lobby(room));

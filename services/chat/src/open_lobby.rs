@@ -8,6 +8,7 @@ use mesh::{Channel, idempotent};
 use rand::RngExt;
 use rand::distr::Alphanumeric;
 use rest::{Problem, Timestamp};
+use uuid::Uuid;
 
 use crate::accounts::{Accounts, Person};
 use crate::change_chat::{close, owned};
@@ -15,7 +16,7 @@ use crate::error::ChatError;
 use crate::model::{Role, Room, RoomKind, RoomName, What};
 use crate::store::{
     NewEntry, NewRoom, Store, add_member, advance, append, erased, insert_room, learn, leave,
-    locked_room, publish, remove_members,
+    locked_room, made_by, publish, remove_members,
 };
 
 /// Letters and digits of an invitation code: more than 100 bits.
@@ -59,7 +60,7 @@ pub(crate) async fn check_palette(
     Ok(())
 }
 
-/// Opens a lobby, with whoever asks as its owner.
+/// Opens a lobby, with whoever asks as its owner. The same `operation` finds what it has opened.
 ///
 /// # Errors
 /// 401 for an account that is gone.
@@ -68,6 +69,7 @@ pub(crate) async fn open(
     owner: Person,
     about: About,
     private: bool,
+    operation: Option<Uuid>,
 ) -> Result<Room, ChatError> {
     let (name, palette, topic) = match about {
         About::Palette(palette) => (format!("Palette #{palette} Discussion"), Some(palette), None),
@@ -78,11 +80,17 @@ pub(crate) async fn open(
     };
     let invite_code = private.then(code);
     let kind = RoomKind::Lobby;
-    let new = NewRoom { kind, name, palette, topic, invite_code };
+    let new = NewRoom { kind, name, palette, topic, invite_code, operation };
     let write = store.db().write(move |tx: &Tx| {
         Box::pin(async move {
             let (position, now) = (advance(tx, 1).await?, Timestamp::now().0);
-            let NewRoom { kind, name, palette, topic, invite_code } = new.clone();
+            if let Some(operation) = operation
+                && let Some(made) = made_by(tx, operation).await?
+            {
+                let found = locked_room(tx, kind, made, owner.user).await?;
+                return Ok(found.ok_or(ChatError::NoRoom(kind))?.room);
+            }
+            let NewRoom { kind, name, palette, topic, invite_code, .. } = new.clone();
             let id = insert_room(tx, new, now).await?;
             publish(tx, id).await?;
             seat(tx, id, &owner, Role::Owner, position).await?;

@@ -16,7 +16,7 @@ use contracts::chat::{ChatStub, HearRequest, Online, Person, Typing};
 use contracts::ids::{RoomId, UserId};
 use mesh::{Channel, Mesh};
 use tasks::Tasks;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -33,8 +33,6 @@ const REMIND_EVERY: Duration = Duration::from_secs(5);
 const FORGET_AFTER: Duration = Duration::from_secs(12);
 /// An instance that does not answer for so long is not waited for.
 const TELL_WITHIN: Duration = Duration::from_secs(1);
-/// Calls to other instances at once.
-const MOST_CALLS: usize = 64;
 /// Those who are writing something that wait to be told of; the others are not told of.
 const MOST_TYPING: usize = 1_000;
 /// Lobbies that one call tells of.
@@ -72,7 +70,15 @@ struct Inner {
     waiting: Mutex<Waiting>,
     wake: Notify,
     heard: Mutex<HashMap<RoomId, HashMap<String, Said>>>,
-    calls: Arc<Semaphore>,
+    reached: Mutex<HashMap<String, Reached>>,
+}
+
+/// What another instance was told.
+#[derive(Default)]
+struct Reached {
+    told: i64,
+    /// A call to it is under way.
+    busy: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -90,7 +96,7 @@ impl Peers {
             waiting: Mutex::default(),
             wake: Notify::new(),
             heard: Mutex::default(),
-            calls: Arc::new(Semaphore::new(MOST_CALLS)),
+            reached: Mutex::default(),
         }))
     }
 
@@ -181,17 +187,18 @@ impl Peers {
     async fn run(self, mesh: Mesh, live: Live) {
         let mut show = tokio::time::interval(SHOW_EVERY);
         let mut remind = tokio::time::interval(REMIND_EVERY);
-        let mut told = 0;
         loop {
             tokio::select! {
-                () = self.0.wake.notified() => self.tell(&mesh, &live, &mut told),
+                () = self.0.wake.notified() => self.tell(&mesh, &live),
                 _ = show.tick() => self.show(&live),
                 _ = remind.tick() => self.remind(),
             }
         }
     }
 
-    fn tell(&self, mesh: &Mesh, live: &Live, told: &mut i64) {
+    /// Tells each other instance what it has not been told. One that does not answer holds up nobody
+    /// else: it is told again, of what is then, when it has, or its time is over.
+    fn tell(&self, mesh: &Mesh, live: &Live) {
         let position = self.0.position.load(Relaxed);
         let (typing, online) = {
             let mut waiting = lock(&self.0.waiting);
@@ -200,34 +207,46 @@ impl Peers {
         for typing in &typing {
             pass(live, typing);
         }
-        let news = position > (*told).max(*self.0.told.borrow());
-        if !news && typing.is_empty() && online.is_empty() {
-            return;
-        }
-        *told = position;
         let others = mesh.others("chat");
+        let mut reached = lock(&self.0.reached);
+        reached.retain(|host, _| others.iter().any(|(other, _)| other == host));
         if others.is_empty() {
             return;
         }
-        self.say(&others, HearRequest { position, typing, online: Vec::new() });
         let lobbies: Vec<RoomId> = online.into_iter().collect();
-        for some in lobbies.chunks(MOST_LOBBIES) {
-            let online = some.iter().map(|lobby| self.online(*lobby)).collect();
-            self.say(&others, HearRequest { position, typing: Vec::new(), online });
+        let known = *self.0.told.borrow();
+        for (host, channel) in others {
+            let state = reached.entry(host.clone()).or_default();
+            let news = position > state.told.max(known);
+            if state.busy || !(news || !typing.is_empty() || !lobbies.is_empty()) {
+                continue;
+            }
+            *state = Reached { told: position, busy: true };
+            let first = HearRequest { position, typing: typing.clone(), online: Vec::new() };
+            let parts = lobbies.chunks(MOST_LOBBIES).map(|some| HearRequest {
+                position,
+                typing: Vec::new(),
+                online: some.iter().map(|lobby| self.online(*lobby)).collect(),
+            });
+            let all: Vec<HearRequest> = std::iter::once(first).chain(parts).collect();
+            tokio::spawn(self.clone().say(host, ChatStub::new(channel), all));
         }
     }
 
-    fn say(&self, others: &[Channel], request: HearRequest) {
-        for other in others {
-            let Ok(permit) = self.0.calls.clone().try_acquire_owned() else { return };
-            let (other, request) = (ChatStub::new(other.clone()), request.clone());
-            tokio::spawn(async move {
-                let told = tokio::time::timeout(TELL_WITHIN, other.hear(request)).await;
-                if let Ok(Err(status)) = told {
-                    tracing::debug!(%status, "another instance of chat was not told");
-                }
-                drop(permit);
-            });
+    async fn say(self, host: String, other: ChatStub<Channel>, all: Vec<HearRequest>) {
+        for request in all {
+            let told = tokio::time::timeout(TELL_WITHIN, other.hear(request)).await;
+            if !matches!(told, Ok(Ok(_))) {
+                tracing::debug!(host, "another instance of chat was not told");
+                break;
+            }
+        }
+        if let Some(state) = lock(&self.0.reached).get_mut(&host) {
+            state.busy = false;
+            // There was news meanwhile.
+            if self.0.position.load(Relaxed) > state.told {
+                self.0.wake.notify_one();
+            }
         }
     }
 

@@ -9,6 +9,8 @@ mod messages;
 mod sockets;
 mod view;
 
+pub(crate) use bodies::text_or_number;
+
 use axum::Router;
 use axum::routing::{delete, get, patch, post, put};
 use rest::Idempotency;

@@ -7,11 +7,13 @@ use rest::{Problem, Timestamp};
 use crate::error::ChatError;
 use crate::limits::Limits;
 use crate::model::{ClientId, Entry, RoomKind, check_message};
+use crate::read_room::own_room;
 use crate::settings::Settings;
 use crate::store::{Draft, Sent, Store};
 
 /// Where messages are sent.
 pub(crate) struct Post {
+    store: Store,
     group: GroupCommit<Draft, Sent>,
     longest: usize,
 }
@@ -32,7 +34,7 @@ impl Post {
             let store = writer.clone();
             Box::pin(async move { store.send(tx, drafts).await })
         });
-        Self { group, longest: settings.message_characters }
+        Self { store: store.clone(), group, longest: settings.message_characters }
     }
 
     /// The longest message, in characters.
@@ -45,7 +47,8 @@ impl Post {
     /// sent then.
     ///
     /// # Errors
-    /// 404 if the room is none of the sender's, 422 for a text that is none, 429 for too many, 503
+    /// 404 if the room is none of the sender's, 403 if it is a public lobby that they have not
+    /// joined, 422 for a text that is none, 429 for too many, 503
     /// when it is not known whether it was sent: send it again under the same `client_id`.
     pub(crate) async fn send(&self, limits: &Limits, letter: Letter<'_>) -> Result<Entry, Problem> {
         let Letter { kind, room, user, text, client_id } = letter;
@@ -60,7 +63,10 @@ impl Post {
                 metrics::counter!("chat_messages_total", "room" => kind.name()).increment(1);
                 Ok(*entry)
             }
-            Sent::NoSeat => Err(ChatError::NoRoom(kind).into()),
+            Sent::NoSeat => {
+                let refused = own_room(&self.store, kind, room, user).await.err();
+                Err(refused.unwrap_or(ChatError::NoRoom(kind)).into())
+            }
         }
     }
 }

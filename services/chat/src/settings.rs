@@ -13,6 +13,8 @@ pub struct Settings {
     pub message_characters: usize,
     /// Messages a minute that one account may send through one instance.
     pub messages_per_minute: u32,
+    /// Read markers and signs of typing a minute of one account through one instance.
+    pub signals_per_minute: u32,
     /// Chats and lobbies that one account may make in an hour through one instance.
     pub rooms_per_hour: u32,
     /// The most participants of a chat, 2 to 1000.
@@ -39,12 +41,13 @@ impl Default for Settings {
         Self {
             message_characters: 4_000,
             messages_per_minute: 600,
+            signals_per_minute: 1_200,
             rooms_per_hour: 500,
             participants_per_chat: 250,
             sockets_per_account: 50,
             max_sockets: 100_000,
             messages_in_a_batch: 512,
-            batch_linger_micros: 1_000,
+            batch_linger_micros: 3_000,
             messages_waiting: 8_192,
             look_every_ms: 250,
             change_within_seconds: 3,
@@ -86,6 +89,7 @@ impl Settings {
             max_batch: self.messages_in_a_batch,
             linger: Duration::from_micros(self.batch_linger_micros),
             queue: self.messages_waiting,
+            patient: true,
         }
     }
 

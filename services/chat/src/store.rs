@@ -26,7 +26,8 @@ pub(crate) use messages::{Around, Own, delete_message, edit_message, own_message
 pub(crate) use people::{erase, erased, learn};
 pub(crate) use reactions::{Reaction, react};
 pub(crate) use rooms::{
-    Listed, NewRoom, discard, hide, insert_room, locked_room, prune, publish, rename,
+    Listed, NewRoom, discard, hide, insert_room, locked_room, made_by, publish, remove_litter,
+    rename,
 };
 pub(crate) use send::{Draft, Sent};
 

@@ -65,6 +65,7 @@ struct Tail {
 impl Tail {
     async fn run(&mut self) {
         let mut committed = self.store.db().committed();
+        let mut look = tokio::time::interval(self.look_every);
         loop {
             // Before reading: what comes afterwards is another reason to read.
             committed.borrow_and_update();
@@ -74,7 +75,7 @@ impl Tail {
             let looked = tokio::select! {
                 Ok(()) = committed.changed(), if advanced.is_ok() => Ok(()),
                 Ok(()) = self.told.changed(), if advanced.is_ok() => Ok(()),
-                () = tokio::time::sleep(self.look_every) => self.look_at_head().await,
+                _ = look.tick() => self.look_at_head().await,
             };
             if let Err(error) = advanced.and(looked) {
                 tracing::warn!(%error, "the log of chat cannot be read; trying again");

@@ -282,6 +282,58 @@ on_each_engine!(whoever_came_meanwhile_is_not_left_behind, |settings| async move
     assert!(world.check().await.is_empty());
 });
 
+on_each_engine!(what_was_said_in_a_deleted_room_is_removed, |settings| async move {
+    let world = World::new(&settings).await;
+    let (engine, store) = (world.engine(None), Store::new(world.db.clone()));
+    let post = crate::send_message::Post::new(&store, &crate::Settings::default());
+    let limits = crate::limits::Limits::new(&crate::Settings::default());
+    let (kept, gone) = (world.create(&engine).await.unwrap(), world.create(&engine).await.unwrap());
+    for room in [kept, gone] {
+        for n in 0..3 {
+            let text = format!("{n} @ben");
+            let letter = crate::send_message::Letter {
+                kind: crate::model::RoomKind::Chat,
+                room,
+                user: ADA,
+                text: &text,
+                client_id: None,
+            };
+            post.send(&limits, letter).await.unwrap();
+        }
+    }
+    assert_eq!(store.litter(0).await.unwrap(), None);
+    world.change(&engine, gone, remove(2)).await.unwrap();
+    change_chat::delete_chat(&store, &engine, gone, ADA).await.unwrap();
+    while let Some(litter) = store.litter(0).await.unwrap() {
+        let removed: Result<(), data::DataError> =
+            world.db.write(move |tx| Box::pin(crate::store::remove_litter(tx, litter))).await;
+        removed.unwrap();
+    }
+    let of = |room: RoomId, what: &str| format!("log WHERE room_id = {} AND {what}", room.get());
+    assert_eq!(world.count(&of(gone, "kind IN ('left', 'deleted')")).await, 2);
+    assert_eq!(world.count(&of(gone, "kind NOT IN ('left', 'deleted')")).await, 0);
+    assert_eq!(world.count(&of(kept, "kind = 'message'")).await, 3);
+    assert_eq!(world.count("mentions").await, 3);
+    // A room that was never seen, a day later.
+    let new = crate::store::NewRoom {
+        kind: crate::model::RoomKind::Chat,
+        name: "given up".into(),
+        palette: None,
+        topic: None,
+        invite_code: None,
+        operation: None,
+    };
+    let inserted: Result<RoomId, data::DataError> =
+        world.db.write(move |tx| Box::pin(crate::store::insert_room(tx, new, 5))).await;
+    inserted.unwrap();
+    assert_eq!(store.litter(5).await.unwrap(), None, "it may still be made");
+    let litter = store.litter(6).await.unwrap().unwrap();
+    let removed: Result<(), data::DataError> =
+        world.db.write(move |tx| Box::pin(crate::store::remove_litter(tx, litter))).await;
+    removed.unwrap();
+    assert_eq!(world.count("rooms WHERE NOT visible").await, 0);
+});
+
 fn put(id: i64, name: &str) -> Wanted {
     Wanted::Add(person(id, name), 10)
 }

@@ -6,7 +6,7 @@ use data::{DataError, Tx};
 use rest::Timestamp;
 use tasks::Tasks;
 
-use crate::store::{self, Store};
+use crate::store::{Store, remove_litter};
 
 /// How often. Nothing depends on it: what is deleted is seen by nobody.
 const EVERY: Duration = Duration::from_secs(60);
@@ -31,10 +31,7 @@ pub(crate) fn start(store: &Store, tasks: &Tasks) {
 
 async fn tidy(store: &Store) {
     loop {
-        let before = Timestamp::now().0 - ABANDONED_AFTER_MS;
-        let pruned: Result<bool, DataError> =
-            store.db().write(move |tx: &Tx| Box::pin(store::prune(tx, before))).await;
-        match pruned {
+        match tidy_some(store).await {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => {
@@ -43,4 +40,12 @@ async fn tidy(store: &Store) {
             }
         }
     }
+}
+
+/// False when there is nothing to do.
+async fn tidy_some(store: &Store) -> Result<bool, DataError> {
+    let before = Timestamp::now().0 - ABANDONED_AFTER_MS;
+    let Some(litter) = store.litter(before).await? else { return Ok(false) };
+    store.db().write(move |tx: &Tx| Box::pin(remove_litter(tx, litter))).await?;
+    Ok(true)
 }

@@ -1,7 +1,7 @@
 //! What clients send.
 
 use contracts::ids::{PaletteId, UserId};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
 /// A new chat.
@@ -41,7 +41,7 @@ pub(crate) struct ReadUpTo {
 pub(crate) struct ChatMessage {
     pub(crate) message: String,
     /// 1 to 100 visible ASCII characters: sent again under the same id, it is the same message.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text_or_number")]
     pub(crate) client_id: Option<String>,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct ChatMessage {
 pub(crate) struct LobbyMessage {
     pub(crate) text: String,
     /// As in chats.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text_or_number")]
     pub(crate) client_id: Option<String>,
 }
 
@@ -73,4 +73,21 @@ pub(crate) struct Joining {
     /// That of a private lobby.
     #[serde(default)]
     pub(crate) invite_code: Option<String>,
+}
+
+/// Ids may be texts or numbers, and `7` is `"7"`.
+pub(crate) fn text_or_number<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Id {
+        Text(String),
+        Number(i64),
+    }
+    let id = Option::<Id>::deserialize(from)?;
+    Ok(id.map(|id| match id {
+        Id::Text(text) => text,
+        Id::Number(number) => number.to_string(),
+    }))
 }

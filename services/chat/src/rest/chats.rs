@@ -14,7 +14,7 @@ use super::view::{Changed, ChatView, Created, Done, NewChatView};
 use crate::change_chat::{self, Wanted, delete_chat, may_remove, rename_chat};
 use crate::error::ChatError;
 use crate::model::{RoomKind, RoomName};
-use crate::read_room::{mark_read, own_room};
+use crate::read_room::own_room;
 use crate::store::{Listed, Seated, members_of};
 use crate::{Chat, both_agree, create_chat};
 
@@ -179,7 +179,8 @@ pub(super) async fn read(
     Path(id): Path<RoomId>,
     Json(body): Json<ReadUpTo>,
 ) -> Result<StatusCode, Problem> {
-    mark_read(&chat.store, id, caller.user, body.seq).await?;
+    chat.limits.signal(caller.user)?;
+    chat.marks.set(id, caller.user, body.seq).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use contracts::ids::{PaletteId, RoomId};
 use http::{HeaderValue, StatusCode, Uri, header};
-use rest::{Caller, Json, Page, Path, Problem, Query, SignedIn, page, paged};
+use rest::{Caller, Json, OperationId, Page, Path, Problem, Query, SignedIn, page, paged};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -43,6 +43,7 @@ pub(super) struct AboutPalette {
 pub(super) async fn open(
     State(chat): State<Chat>,
     SignedIn(caller): SignedIn,
+    operation: OperationId,
     Json(body): Json<NewLobby>,
 ) -> Result<Response, Problem> {
     let about = match (body.palette_id, body.topic) {
@@ -55,7 +56,7 @@ pub(super) async fn open(
         check_palette(&chat.palettes, palette).await?;
     }
     let owner = person(&chat.store, &chat.accounts, caller.user).await?;
-    let room = open_lobby::open(&chat.store, owner, about, body.private).await?;
+    let room = open_lobby::open(&chat.store, owner, about, body.private, operation.0).await?;
     let location = HeaderValue::try_from(format!("/lobbies/{}", room.id));
     let mut response = (StatusCode::CREATED, Json(LobbyView::new(room, true))).into_response();
     if let Ok(location) = location {

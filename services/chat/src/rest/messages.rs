@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use contracts::ids::{MessageId, RoomId, UserId};
 use http::{StatusCode, Uri};
-use rest::{Json, Page, Path, Problem, Query, SignedIn, page, paged};
+use rest::{Json, OperationId, Page, Path, Problem, Query, SignedIn, page, paged};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -53,6 +53,12 @@ fn searchable(text: &str) -> Result<&str, Problem> {
     Ok(text)
 }
 
+/// How a message is known when it is sent again: by its client's id, or by the request's key, also
+/// after a crash in between.
+fn known_as(client_id: Option<String>, operation: OperationId) -> Option<String> {
+    client_id.or_else(|| operation.0.map(|operation| operation.to_string()))
+}
+
 /// Sends a message to a chat.
 #[utoipa::path(
     post, path = "/api/chat/{id}/message", tag = "chat", operation_id = "send_message",
@@ -69,9 +75,11 @@ pub(super) async fn send(
     State(chat): State<Chat>,
     SignedIn(caller): SignedIn,
     Path(room): Path<RoomId>,
+    operation: OperationId,
     Json(body): Json<ChatMessage>,
 ) -> Result<Response, Problem> {
-    let (user, client_id) = (caller.user, body.client_id.as_deref());
+    let (user, client_id) = (caller.user, known_as(body.client_id, operation));
+    let client_id = client_id.as_deref();
     let letter = Letter { kind: RoomKind::Chat, room, user, text: &body.message, client_id };
     let entry = chat.post.send(&chat.limits, letter).await?;
     let sent = Sent { message: SENT, message_info: MessageInfo::new(entry, Vec::new()) };
@@ -85,7 +93,8 @@ pub(super) async fn send(
     responses(
         (status = 201, description = "Sent, and on disk", body = LobbyMessageInfo),
         (status = 401, description = "Not signed in."),
-        (status = 404, description = "The caller is in no such lobby."),
+        (status = 403, description = "The caller has not joined it."),
+        (status = 404, description = "There is no such lobby for the caller."),
         (status = 422, description = "No text, or too much of it."),
         (status = 429, description = "Too many messages."),
     )
@@ -94,9 +103,11 @@ pub(super) async fn send_to_lobby(
     State(chat): State<Chat>,
     SignedIn(caller): SignedIn,
     Path(room): Path<RoomId>,
+    operation: OperationId,
     Json(body): Json<LobbyMessage>,
 ) -> Result<Response, Problem> {
-    let (user, client_id) = (caller.user, body.client_id.as_deref());
+    let (user, client_id) = (caller.user, known_as(body.client_id, operation));
+    let client_id = client_id.as_deref();
     let letter = Letter { kind: RoomKind::Lobby, room, user, text: &body.text, client_id };
     let entry = chat.post.send(&chat.limits, letter).await?;
     let sent = LobbyMessageInfo::new(entry, Vec::new());

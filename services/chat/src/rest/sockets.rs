@@ -41,9 +41,12 @@ pub(super) async fn chats(
     Query(resume): Query<Resume>,
     upgrade: Upgrade,
 ) -> Result<Response, Problem> {
-    let since = resume.after.or(resume.cursor).map_or(Since::Now, Since::Cursor);
+    let since = match resume.after.or(resume.cursor) {
+        Some(cursor) => Since::Cursor(cursor),
+        None => chat.live.now().await?,
+    };
     let who = person(&chat.store, &chat.accounts, caller.user).await?;
-    let meta = Meta { user: who.user, username: who.name.into(), view: View::Chats };
+    let meta = Meta::new(who.user, &who.name, View::Chats);
     Ok(chat.live.open(upgrade, meta, since))
 }
 
@@ -78,9 +81,9 @@ pub(super) async fn lobby(
     let since = match (resume.cursor, resume.after) {
         (Some(cursor), _) => Since::Cursor(cursor),
         (None, Some(seq)) => Since::Seq(seq),
-        (None, None) => Since::Now,
+        (None, None) => chat.live.now().await?,
     };
     let who = person(&chat.store, &chat.accounts, caller.user).await?;
-    let meta = Meta { user: who.user, username: who.name.into(), view: View::Lobby(id) };
+    let meta = Meta::new(who.user, &who.name, View::Lobby(id));
     Ok(chat.live.open(upgrade, meta, since))
 }

@@ -1,5 +1,7 @@
 //! The log: one order for everything that happens, and the ways to read it.
 
+use std::collections::HashSet;
+
 use contracts::ids::{MessageId, RoomId, UserId};
 use data::{DataError, FromQueryResult, Sql, Tx, sea_orm, values};
 
@@ -169,7 +171,8 @@ impl Store {
     }
 
     /// What a user has missed of their chats after one position and up to another: of each what
-    /// happened while they were in it.
+    /// happened while they were in it. What was edited in a chat that they have left is told without
+    /// its text, for it may be a text of after they left.
     pub(crate) async fn missed(
         &self,
         user: UserId,
@@ -184,7 +187,13 @@ impl Store {
              AND r.kind = 'chat' ORDER BY l.id LIMIT $4"
         );
         let values = values![user.get(), after, upto, limit];
-        entries(self.db.read_primary().all(&sql, values).await?)
+        let mut missed = entries(self.db.read_primary().all(&sql, values).await?)?;
+        if missed.iter().any(|entry| entry.edited_at.is_some()) {
+            let own: HashSet<RoomId> = self.chats_of(user).await?.into_iter().collect();
+            let edited = missed.iter_mut().filter(|entry| entry.edited_at.is_some());
+            edited.filter(|entry| !own.contains(&entry.room)).for_each(|entry| entry.text.clear());
+        }
+        Ok(missed)
     }
 
     /// What happened in one room after one position and up to another.

@@ -69,12 +69,11 @@ async fn remove_member(
         tx.row(sql, values![position, room.get(), user.get(), STILL]).await?;
     let Some((role,)) = role else { return Ok(false) };
     tx.run("UPDATE rooms SET members = members - 1 WHERE id = $1", values![room.get()]).await?;
-    if Role::parse(&role) == Role::Owner
-        && let Some(next) = members_of(tx, room).await?.first()
-    {
-        let sql = "UPDATE memberships SET role = 'owner' \
-                   WHERE room_id = $1 AND user_id = $2 AND to_position = $3";
-        tx.run(sql, values![room.get(), next.get(), STILL]).await?;
+    if Role::parse(&role) == Role::Owner {
+        let sql = "UPDATE memberships SET role = 'owner' WHERE room_id = $1 AND to_position = $2 \
+                   AND user_id = (SELECT user_id FROM memberships WHERE room_id = $1 \
+                   AND to_position = $2 ORDER BY from_position, user_id LIMIT 1)";
+        tx.run(sql, values![room.get(), STILL]).await?;
     }
     Ok(true)
 }

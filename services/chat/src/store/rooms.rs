@@ -2,8 +2,9 @@
 
 use contracts::ids::{PaletteId, RoomId, UserId};
 use data::{DataError, FromQueryResult, Sql, Tx, sea_orm, values};
+use uuid::Uuid;
 
-use super::{STILL, Seat, Seated, Store, there};
+use super::{STILL, Seat, Seated, Store, advance, there};
 use crate::model::{Role, Room, RoomKind};
 
 const COLUMNS: &str = "r.id, r.kind, r.name, r.palette_id, r.topic, r.private, r.invite_code, \
@@ -60,13 +61,15 @@ pub(crate) struct NewRoom {
     pub(crate) palette: Option<PaletteId>,
     pub(crate) topic: Option<String>,
     pub(crate) invite_code: Option<String>,
+    /// The request that makes it.
+    pub(crate) operation: Option<Uuid>,
 }
 
 /// Inserts a room that nobody sees yet.
 pub(crate) async fn insert_room(tx: &Tx, new: NewRoom, now: i64) -> Result<RoomId, DataError> {
     let sql = "INSERT INTO rooms (kind, name, palette_id, topic, private, invite_code, last_seq, \
-               members, created_at, visible) VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $7, FALSE) \
-               RETURNING id";
+               members, created_at, visible, emptied, operation) \
+               VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $7, FALSE, FALSE, $8) RETURNING id";
     let values = values![
         new.kind.name(),
         new.name,
@@ -75,9 +78,17 @@ pub(crate) async fn insert_room(tx: &Tx, new: NewRoom, now: i64) -> Result<RoomI
         new.kind == RoomKind::Chat || new.invite_code.is_some(),
         new.invite_code,
         now,
+        new.operation.map(|operation| operation.to_string()),
     ];
     let (id,): (i64,) = there(tx.row(sql, values).await?)?;
     Ok(RoomId::new(id))
+}
+
+/// The room that a request has made before.
+pub(crate) async fn made_by(tx: &Tx, operation: Uuid) -> Result<Option<RoomId>, DataError> {
+    let sql = "SELECT id FROM rooms WHERE operation = $1";
+    let row: Option<(i64,)> = tx.row(sql, values![operation.to_string()]).await?;
+    Ok(row.map(|(id,)| RoomId::new(id)))
 }
 
 /// Lets a room be seen; false if it is not there any more.
@@ -142,30 +153,56 @@ impl Store {
         before: Option<RoomId>,
         limit: u64,
     ) -> Result<Vec<Seated>, DataError> {
-        let user = user.map_or(0, UserId::get);
         let before = before.map_or(i64::MAX, RoomId::get);
-        let mut values = values![user, STILL, before, limit];
-        let which = match listed {
-            Listed::Chats => "r.kind = 'chat' AND m.user_id IS NOT NULL",
-            Listed::Lobbies(palette) => {
-                let mine = "r.kind = 'lobby' AND (m.user_id IS NOT NULL OR NOT r.private)";
-                match palette {
-                    None => mine,
-                    Some(palette) => {
-                        values.push(palette.get().into());
-                        "r.kind = 'lobby' AND (m.user_id IS NOT NULL OR NOT r.private) \
-                         AND r.palette_id = $5"
-                    }
-                }
-            }
+        let palette = match listed {
+            Listed::Chats => return self.own_rooms(user, "chat", None, before, limit).await,
+            Listed::Lobbies(palette) => palette,
         };
-        // From the user's own memberships where nothing else can be seen.
-        let from = match listed {
-            Listed::Chats => SEATED.replace("LEFT JOIN", "JOIN"),
-            Listed::Lobbies(_) => SEATED.to_owned(),
-        };
+        // Each by an index of its own: there may be many more rooms that are neither.
+        let mut found = self.own_rooms(user, "lobby", palette, before, limit).await?;
+        found.extend(self.public_lobbies(user, palette, before, limit).await?);
+        found.sort_unstable_by_key(|seated| std::cmp::Reverse(seated.room.id));
+        found.dedup_by_key(|seated| seated.room.id);
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(found)
+    }
+
+    async fn own_rooms(
+        &self,
+        user: Option<UserId>,
+        kind: &str,
+        palette: Option<PaletteId>,
+        before: i64,
+        limit: u64,
+    ) -> Result<Vec<Seated>, DataError> {
+        let Some(user) = user else { return Ok(Vec::new()) };
         let sql = format!(
-            "SELECT {COLUMNS} {from} AND {which} AND r.id < $3 ORDER BY r.id DESC LIMIT $4"
+            "SELECT {COLUMNS} FROM memberships m JOIN rooms r ON r.id = m.room_id \
+             WHERE m.user_id = $1 AND m.to_position = $2 AND m.room_id < $3 AND r.kind = $5 \
+             AND r.visible AND r.deleted_at IS NULL AND ($6 = 0 OR r.palette_id = $6) \
+             ORDER BY m.room_id DESC LIMIT $4"
+        );
+        let palette = palette.map_or(0, PaletteId::get);
+        let values = values![user.get(), STILL, before, limit, kind, palette];
+        let rows: Vec<Row> = self.db.read_primary().all(&sql, values).await?;
+        rows.into_iter().map(Seated::try_from).collect()
+    }
+
+    async fn public_lobbies(
+        &self,
+        user: Option<UserId>,
+        palette: Option<PaletteId>,
+        before: i64,
+        limit: u64,
+    ) -> Result<Vec<Seated>, DataError> {
+        let mut values = values![user.map_or(0, UserId::get), STILL, before, limit];
+        let of_palette = palette.map_or("", |palette| {
+            values.push(palette.get().into());
+            "AND r.palette_id = $5"
+        });
+        let sql = format!(
+            "SELECT {COLUMNS} {SEATED} AND r.kind = 'lobby' AND NOT r.private AND r.id < $3 \
+             {of_palette} ORDER BY r.id DESC LIMIT $4"
         );
         let rows: Vec<Row> = self.db.read_primary().all(&sql, values).await?;
         rows.into_iter().map(Seated::try_from).collect()
@@ -176,28 +213,64 @@ impl Store {
         &self,
         user: UserId,
     ) -> Result<Vec<(RoomId, i64)>, DataError> {
-        let sql = "SELECT n.room_id, COUNT(*) FROM mentions n JOIN memberships m \
-                   ON m.room_id = n.room_id AND m.user_id = n.user_id AND m.to_position = $2 \
-                   WHERE n.user_id = $1 AND n.seq > m.read_seq GROUP BY n.room_id";
+        // From the memberships, so that of the mentions only those that are unread are looked at.
+        let sql = "SELECT n.room_id, COUNT(*) FROM memberships m CROSS JOIN mentions n \
+                   WHERE m.user_id = $1 AND m.to_position = $2 AND n.user_id = $1 \
+                   AND n.room_id = m.room_id AND n.seq > m.read_seq GROUP BY n.room_id";
         let rows: Vec<(i64, i64)> =
             self.db.read_primary().rows(sql, values![user.get(), STILL]).await?;
         Ok(rows.into_iter().map(|(room, count)| (RoomId::new(room), count)).collect())
     }
 }
 
-/// Removes some of what was said in rooms that are deleted, and rooms that were never seen and
-/// were begun before `abandoned`; true if there may be more.
-pub(crate) async fn prune(tx: &Tx, abandoned: i64) -> Result<bool, DataError> {
-    // The entry that tells of the deletion stays, for those who come back later.
-    let said = "SELECT l.id FROM log l JOIN rooms r ON r.id = l.room_id \
-                WHERE r.deleted_at IS NOT NULL AND l.kind <> 'deleted' LIMIT $1";
-    let gone: Vec<(i64,)> = tx.rows(said, values![BATCH]).await?;
-    for (id,) in &gone {
-        tx.run("DELETE FROM mentions WHERE message_id = $1", values![*id]).await?;
-        tx.run("DELETE FROM reactions WHERE message_id = $1", values![*id]).await?;
-        tx.run("DELETE FROM log WHERE id = $1", values![*id]).await?;
+/// Rooms that housekeeping has something to do with.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Litter {
+    deleted: Vec<(i64,)>,
+    abandoned: Vec<(i64,)>,
+}
+
+impl Store {
+    /// Some of the rooms that are deleted and not empty yet, and of those that were never seen and
+    /// were begun before `abandoned`. None: there are no more.
+    pub(crate) async fn litter(&self, abandoned: i64) -> Result<Option<Litter>, DataError> {
+        let db = self.db.read_primary();
+        let sql = "SELECT id FROM rooms WHERE deleted_at IS NOT NULL AND NOT emptied \
+                   ORDER BY id LIMIT 1";
+        let deleted: Vec<(i64,)> = db.rows(sql, values![]).await?;
+        let sql = "SELECT id FROM rooms WHERE NOT visible AND created_at < $1 \
+                   ORDER BY created_at LIMIT $2";
+        let abandoned: Vec<(i64,)> = db.rows(sql, values![abandoned, BATCH]).await?;
+        let none = deleted.is_empty() && abandoned.is_empty();
+        Ok((!none).then_some(Litter { deleted, abandoned }))
     }
-    let sql = "DELETE FROM rooms WHERE NOT visible AND created_at < $1";
-    tx.run(sql, values![abandoned]).await?;
-    Ok(gone.len() as i64 == BATCH)
+}
+
+/// Removes some of what was found: of what was said in a room one batch at a time. That somebody
+/// left, and that it was deleted, stays for those who come back later.
+pub(crate) async fn remove_litter(tx: &Tx, litter: Litter) -> Result<(), DataError> {
+    advance(tx, 0).await?;
+    for (room,) in litter.deleted {
+        let sql = "SELECT id FROM log WHERE room_id = $1 AND kind NOT IN ('deleted', 'left') \
+                   ORDER BY id LIMIT $2";
+        let said: Vec<(i64,)> = tx.rows(sql, values![room, BATCH]).await?;
+        if (said.len() as i64) < BATCH {
+            tx.run("UPDATE rooms SET emptied = TRUE WHERE id = $1", values![room]).await?;
+        }
+        let Some((last,)) = said.last() else { continue };
+        for about in ["mentions", "reactions"] {
+            let sql = format!(
+                "DELETE FROM {about} WHERE message_id IN (SELECT id FROM log WHERE room_id = $1 \
+                 AND id <= $2 AND kind = 'message')"
+            );
+            tx.run(&sql, values![room, *last]).await?;
+        }
+        let sql = "DELETE FROM log WHERE room_id = $1 AND id <= $2 \
+                   AND kind NOT IN ('deleted', 'left')";
+        tx.run(sql, values![room, *last]).await?;
+    }
+    for (room,) in litter.abandoned {
+        discard(tx, RoomId::new(room)).await?;
+    }
+    Ok(())
 }

@@ -36,6 +36,17 @@ on_each_engine!(who_sends_too_fast_is_told_and_others_are_not_held_up, |settings
     world.say(BEN, &chat, "not me").await;
 });
 
+on_each_engine!(signs_have_a_limit_of_their_own, |settings| async move {
+    let how = chat::Settings { signals_per_minute: 2, ..chat::Settings::default() };
+    let world = World::with(settings, how).await;
+    let chat = world.chat(&[BEN]).await;
+    let path = format!("/api/chat/{chat}/read");
+    for status in [204, 204, 429] {
+        world.user(BEN).put(&path, json!({"seq": 1})).await.expect(status);
+    }
+    world.say(BEN, &chat, "still heard").await;
+});
+
 on_each_engine!(rooms_and_sockets_have_their_limits, |settings| async move {
     let how =
         chat::Settings { rooms_per_hour: 2, sockets_per_account: 2, ..chat::Settings::default() };

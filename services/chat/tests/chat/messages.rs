@@ -71,6 +71,36 @@ on_each_engine!(one_client_id_is_one_message, |settings| async move {
     }
 });
 
+on_each_engine!(a_key_finds_what_it_sent_also_when_its_answer_is_lost, |settings| async move {
+    let world = World::new(settings).await;
+    let chat = world.chat(&[BEN]).await;
+    for (path, body) in [
+        (format!("/api/chat/{chat}/message"), r#"{"message":"once"}"#),
+        ("/lobbies".to_owned(), r#"{"topic":"once"}"#),
+    ] {
+        let post = || async {
+            let request = http::Request::post(&path)
+                .header("content-type", "application/json")
+                .header("idempotency-key", "k1")
+                .body(body.into())
+                .unwrap();
+            world.user(ADA).request(request).await.expect(201).json()
+        };
+        let first = post().await;
+        // As if the process had died before it kept the answer.
+        world.forget_keys().await;
+        assert_eq!(post().await, first);
+    }
+    assert_eq!(world.count("rooms").await, 2);
+    assert_eq!(world.count("log WHERE kind = 'message'").await, 1);
+    // A client's id may be a number: it is the same as its text.
+    let path = format!("/api/chat/{chat}/message");
+    let by_number = json!({"message": "7", "client_id": 7});
+    let first = world.user(ADA).post(&path, by_number).await.expect(201).json();
+    let by_text = json!({"message": "7", "client_id": "7"});
+    assert_eq!(world.user(ADA).post(&path, by_text).await.expect(201).json(), first);
+});
+
 on_each_engine!(history_is_read_from_any_place, |settings| async move {
     let world = World::new(settings).await;
     let chat = world.chat(&[BEN]).await;

@@ -139,6 +139,47 @@ on_each_engine!(there_is_no_seam_between_what_was_missed_and_what_happens, |sett
     assert_eq!(heard, (1..=heard.len() as i64).collect::<Vec<_>>());
 });
 
+on_each_engine!(who_has_just_connected_hears_what_they_say_next, |settings| async move {
+    let world = World::new(settings).await;
+    let (chat, lobby) = (world.chat(&[]).await, world.lobby(&[]).await);
+    for n in 0..20 {
+        let text = n.to_string();
+        let mut ears = Ears::connect(world.at, ADA, "/ws/chat").await.unwrap();
+        world.say(ADA, &chat, &text).await;
+        assert_eq!(ears.next().await["message"], text);
+        let path = format!("/ws/lobbies/{lobby}");
+        let mut ears = Ears::connect(world.at, ADA, &path).await.unwrap();
+        let said = json!({"text": text});
+        world.user(ADA).post(&format!("/lobbies/{lobby}/messages"), said).await.expect(201);
+        assert_eq!(ears.next().await["text"], text);
+    }
+});
+
+on_each_engine!(who_has_left_reads_no_later_edit, |settings| async move {
+    let world = World::new(settings).await;
+    let chat = world.chat(&[BEN]).await;
+    let said = world.say(ADA, &chat, "harmless").await["messageId"].as_str().unwrap().to_owned();
+    world.say(ADA, &chat, "stays").await;
+    let path = format!("/api/chat/{chat}");
+    world.user(ADA).delete(&format!("{path}/participants/{BEN}")).await.expect(200);
+    let edit = json!({"message": "secret"});
+    world.user(ADA).patch(&format!("{path}/message/{said}"), edit).await.expect(200);
+    let mut ben = world.socket(BEN, "/ws/chat?after=0").await;
+    let texts: Vec<Value> = ben.greeting().await.iter().map(|e| e["message"].clone()).collect();
+    assert_eq!(texts, [Value::Null, json!(""), json!("stays"), Value::Null]);
+    let mut ada = world.socket(ADA, "/ws/chat?after=0").await;
+    assert_eq!(ada.greeting().await[1]["message"], "secret");
+});
+
+on_each_engine!(a_cursor_of_no_log_is_refused, |settings| async move {
+    let world = World::new(settings).await;
+    let lobby = world.lobby(&[]).await;
+    for path in ["/ws/chat?after=999", &format!("/ws/lobbies/{lobby}?cursor=999")] {
+        let mut ears = Ears::connect(world.at, ADA, path).await.unwrap();
+        assert_eq!(ears.close_code().await, 4410);
+    }
+});
+
 on_each_engine!(much_is_missed_and_comes_page_by_page, |settings| async move {
     let world = World::new(settings).await;
     let lobby = world.lobby(&[BEN]).await;

@@ -13,7 +13,7 @@ use contracts::erasure::EraseRequest;
 use contracts::erasure::erasure_client::ErasureClient;
 use contracts::palettes::palettes_server::{Palettes, PalettesServer};
 use contracts::palettes::{GetManyReply, GetManyRequest, Palette};
-use data::{DataSettings, Database, Sql, values};
+use data::{DataError, DataSettings, Database, Sql, Tx, values};
 use futures::{SinkExt, StreamExt};
 use mesh::{Mesh, MeshSettings};
 use serde_json::{Value, json};
@@ -116,6 +116,13 @@ impl World {
     pub(crate) async fn erase(&self, user: i64) {
         let mut client = ErasureClient::new(self.mesh.channel("chat"));
         client.erase(EraseRequest { user_id: user }).await.unwrap();
+    }
+
+    /// Forgets which keys were used.
+    pub(crate) async fn forget_keys(&self) {
+        let forgotten: Result<u64, DataError> =
+            self.db.write(|tx: &Tx| Box::pin(tx.run("DELETE FROM idempotency_keys", []))).await;
+        forgotten.unwrap();
     }
 
     pub(crate) async fn count(&self, from: &str) -> i64 {
