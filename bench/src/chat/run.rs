@@ -105,11 +105,8 @@ pub fn run(run: &Run, pace: Pace, settling: Duration, measured: Duration) -> io:
 
 /// Resident memory of sockets at rest, after as much as `settling`.
 pub fn idle(run: &Run, settling: Duration) -> io::Result<Value> {
-    let before = resident_kib(&run.pids);
-    let (progress, _, after) = with_readers(run, None, |_| {
-        wait(settling);
-        Ok(resident_kib(&run.pids))
-    })?;
+    let before = steady_kib(run, settling);
+    let (progress, _, after) = with_readers(run, None, |_| Ok(steady_kib(run, settling)))?;
     let open = progress.joined.load(Relaxed) - progress.left.load(Relaxed);
     Ok(json!({
         "open": open,
@@ -117,6 +114,19 @@ pub fn idle(run: &Run, settling: Duration) -> io::Result<Value> {
         "kib_after": after,
         "kib_per_socket": (after as f64 - before as f64) / open.max(1) as f64,
     }))
+}
+
+/// Resident memory once it has stopped falling: what signing up took is given back only later.
+fn steady_kib(run: &Run, settling: Duration) -> u64 {
+    let mut lowest = u64::MAX;
+    loop {
+        wait(settling);
+        let now = resident_kib(&run.pids);
+        if now.saturating_add(now / 100) >= lowest {
+            return now;
+        }
+        lowest = now;
+    }
 }
 
 /// Runs `work` once all have joined, with a reader for each thread.
