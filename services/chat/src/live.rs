@@ -194,7 +194,7 @@ impl Live {
                 self.store.missed_in(room, at, upto, PAGE).await?
             }
             (Since::Seq(seq), View::Lobby(room)) => {
-                self.store.messages_after(room, seq, upto, PAGE).await?
+                self.store.messages_between(room, (seq, i64::MAX), upto, PAGE).await?
             }
             // Chats count in no common sequence.
             (Since::Seq(_), View::Chats) => return Ok(None),

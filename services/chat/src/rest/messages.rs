@@ -23,7 +23,7 @@ const SENT: &str = "Message sent successfully";
 const UPDATED: &str = "Message updated successfully";
 const DELETED: &str = "Message deleted successfully";
 
-/// Which part of a room's history; one of them at most.
+/// Which part of a room's history.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Part {
@@ -31,7 +31,7 @@ pub(super) struct Part {
     before: Option<i64>,
     /// The first messages after the one with this number; 0: from the start.
     after: Option<i64>,
-    /// The messages before and after the one with this number, and itself.
+    /// The messages before and after the one with this number, and itself; without the others.
     around: Option<i64>,
     /// Those with this text in them, whatever its case, the last ones; at most 200 characters.
     q: Option<String>,
@@ -211,31 +211,32 @@ async fn read<V: MessageView>(
     page: &Page,
     uri: &Uri,
 ) -> Result<Response, Problem> {
-    let (entries, next) = match (part.before, part.after, part.around, part.q) {
-        (None, None, None, Some(text)) => {
-            let before = page.after()?.unwrap_or(i64::MAX);
-            let text = searchable(&text)?;
-            let mut found = chat.store.search(user, Some(room), text, before, page.limit).await?;
+    let (after, before) = (part.after, part.before);
+    let (entries, next) = match (part.q, part.around) {
+        (Some(text), None) => {
+            let within = (room, after.unwrap_or(0), before.unwrap_or(i64::MAX));
+            let (text, from) = (searchable(&text)?, page.after()?.unwrap_or(i64::MAX));
+            let mut found = chat.store.search(user, Some(within), text, from, page.limit).await?;
             found.messages.reverse();
             (found.messages, found.next.as_ref().map(page::cursor))
         }
-        (before, after, around, None) => {
-            let around = match (before, after, around) {
+        (None, around) => {
+            let part = match (around, after, before) {
                 (None, None, None) => Around::End,
-                (Some(seq), None, None) => Around::Before(seq),
-                (None, Some(seq), None) => Around::After(seq),
-                (None, None, Some(seq)) => Around::Number(seq),
-                _ => return Err(one_of_them()),
+                (None, None, Some(seq)) => Around::Before(seq),
+                (None, Some(after), before) => Around::Between(after, before.unwrap_or(i64::MAX)),
+                (Some(seq), None, None) => Around::Number(seq),
+                (Some(_), ..) => return Err(alone()),
             };
-            (chat.store.history(room, around, page.limit).await?, None)
+            (chat.store.history(room, part, page.limit).await?, None)
         }
-        _ => return Err(one_of_them()),
+        (Some(_), Some(_)) => return Err(alone()),
     };
     Ok(paged(shown::<V>(chat, user, entries).await?, next, uri))
 }
 
-fn one_of_them() -> Problem {
-    Problem::invalid("ask for one of before, after, around and q")
+fn alone() -> Problem {
+    Problem::invalid_field("around", "stands alone")
 }
 
 /// Messages with the reactions to them.

@@ -211,19 +211,19 @@ impl Store {
         entries(self.db.read_primary().all(&sql, values).await?)
     }
 
-    /// The messages of one room after the one with a number, up to a position.
-    pub(crate) async fn messages_after(
+    /// The first messages of one room whose numbers are between two others, up to a position.
+    pub(crate) async fn messages_between(
         &self,
         room: RoomId,
-        seq: i64,
+        (after, before): (i64, i64),
         upto: i64,
         limit: u64,
     ) -> Result<Vec<Entry>, DataError> {
         let sql = format!(
-            "{ENTRIES} WHERE l.room_id = $1 AND l.kind = 'message' AND l.seq > $2 AND l.id <= $3 \
-             ORDER BY l.seq LIMIT $4"
+            "{ENTRIES} WHERE l.room_id = $1 AND l.kind = 'message' AND l.seq > $2 AND l.seq < $3 \
+             AND l.id <= $4 ORDER BY l.seq LIMIT $5"
         );
-        let values = values![room.get(), seq, upto, limit];
+        let values = values![room.get(), after, before, upto, limit];
         entries(self.db.read_primary().all(&sql, values).await?)
     }
 }

@@ -19,8 +19,8 @@ pub(crate) enum Around {
     End,
     /// The last ones before a number.
     Before(i64),
-    /// The first ones after a number.
-    After(i64),
+    /// The first ones after a number, and before another.
+    Between(i64, i64),
     /// As many before a number as after it, and the one that has it.
     Number(i64),
 }
@@ -128,12 +128,14 @@ impl Store {
         match around {
             Around::End => self.messages_before(room, i64::MAX, limit).await,
             Around::Before(seq) => self.messages_before(room, seq, limit).await,
-            Around::After(seq) => self.messages_after(room, seq, i64::MAX, limit).await,
+            Around::Between(after, before) => {
+                self.messages_between(room, (after, before), i64::MAX, limit).await
+            }
             Around::Number(seq) => {
                 let half = limit / 2;
                 let mut found = self.messages_before(room, seq, half).await?;
-                let after = seq.saturating_sub(1);
-                found.extend(self.messages_after(room, after, i64::MAX, limit - half).await?);
+                let rest = (seq.saturating_sub(1), i64::MAX);
+                found.extend(self.messages_between(room, rest, i64::MAX, limit - half).await?);
                 Ok(found)
             }
         }
@@ -155,31 +157,37 @@ impl Store {
         Ok(found)
     }
 
-    /// Messages with `text` in them, whatever its case, newest first: of one room, or of all the
-    /// chats that `user` is in. They are looked through, so that it is right in every language.
+    /// Messages with `text` in them, whatever its case, newest first: those of one room whose numbers
+    /// are between two others, or of all the chats that `user` is in. They are looked through, so that
+    /// it is right in every language.
     pub(crate) async fn search(
         &self,
         user: UserId,
-        room: Option<RoomId>,
+        room: Option<(RoomId, i64, i64)>,
         text: &str,
         before: i64,
         limit: u64,
     ) -> Result<Found, DataError> {
         let wanted = text.to_lowercase();
+        let (after_seq, before_seq) =
+            room.map_or((0, i64::MAX), |(_, after, before)| (after, before));
+        let fits = |entry: &Entry| {
+            let seq = entry.seq.unwrap_or_default();
+            after_seq < seq && seq < before_seq && entry.text.to_lowercase().contains(&wanted)
+        };
+        let room = room.map(|(room, ..)| room);
         let mut found = Found { messages: Vec::new(), next: Some(before) };
         let mut left = MOST_LOOKED_AT;
         while let Some(before) = found.next.filter(|_| left > 0) {
             let page = self.messages_to_search(user, room, before).await?;
             left = left.saturating_sub(LOOK_AT);
             found.next = page.last().filter(|_| page.len() as u64 == LOOK_AT).map(|e| e.position);
-            for entry in page {
-                if entry.text.to_lowercase().contains(&wanted) {
-                    let position = entry.position;
-                    found.messages.push(entry);
-                    if found.messages.len() as u64 == limit {
-                        found.next = Some(position);
-                        return Ok(found);
-                    }
+            for entry in page.into_iter().filter(fits) {
+                let position = entry.position;
+                found.messages.push(entry);
+                if found.messages.len() as u64 == limit {
+                    found.next = Some(position);
+                    return Ok(found);
                 }
             }
         }

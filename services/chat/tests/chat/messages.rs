@@ -122,10 +122,15 @@ on_each_engine!(history_is_read_from_any_place, |settings| async move {
         ("before=1", &[]),
         ("around=5&limit=4", &["3", "4", "5", "6"]),
         ("around=1&limit=4", &["1", "2"]),
+        ("after=3&before=7&limit=2", &["4", "5"]),
+        ("after=7&before=3", &[]),
+        ("q=5", &["5"]),
+        ("q=5&before=5", &[]),
+        ("q=5&after=4&before=6", &["5"]),
     ] {
         assert_eq!(texts(&read(part).await), expected, "{part}");
     }
-    for bad in ["before=1&after=2", "limit=0", "limit=101", "before=x", "q=a&before=1", "q=%20"] {
+    for bad in ["around=1&after=2", "around=1&q=a", "limit=0", "limit=101", "before=x", "q=%20"] {
         ben.get(&format!("{path}?{bad}")).await.expect(422);
     }
 });
