@@ -9,6 +9,7 @@
 //! joined its topic before, once and in the order of all its topics together, or the reader is cut
 //! off.
 
+use std::collections::HashSet;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -39,6 +40,8 @@ pub(crate) struct Shard<K, M> {
     seats: Seats<Conn<K, M>>,
     topics: Topics<K>,
     revoked: Revoked<M>,
+    /// Topics of which a frame is lost, while what came with it is obeyed.
+    lost: HashSet<K>,
     buffer: Vec<u8>,
     /// Not to write topics again before; see [`crate::Settings::pace`].
     next_round: u64,
@@ -55,6 +58,7 @@ impl<K: Key, M: Meta> Shard<K, M> {
             host,
             seats: Seats::new(),
             topics: Topics::new(),
+            lost: HashSet::new(),
             buffer: vec![0; READ_BUFFER],
             next_round: 0,
             draining: false,
@@ -71,13 +75,12 @@ impl<K: Key, M: Meta> Shard<K, M> {
         while !self.stopped {
             self.wait(&mut work, timer.as_mut()).await;
             self.host.look_at_clock();
-            // Before it is obeyed that one of them leaves a topic, and after one has joined it.
-            work.lost.iter().for_each(|key| self.cut_off_readers(key));
+            std::mem::swap(&mut self.lost, &mut work.lost);
             for command in work.commands.drain(..) {
                 self.obey(command);
                 self.turn().await;
             }
-            for key in work.lost.drain() {
+            for key in std::mem::take(&mut self.lost) {
                 self.cut_off_readers(&key);
             }
             if self.topics.is_dirty() && self.round_at() <= self.host.now() {

@@ -106,6 +106,8 @@ impl<K: Key, M: Meta> Shard<K, M> {
                     self.topics.join(key, slot);
                 }
             }
+            // It would not be among the readers who are cut off for the frame that they miss.
+            Order::Leave(key) if self.lost.contains(&key) => self.with(slot, Conn::cut_off),
             Order::Leave(key) => self.topics.leave(&key, slot),
             Order::Hold => conn.hold(),
             Order::Release { frames, upto } => {

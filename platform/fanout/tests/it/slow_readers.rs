@@ -131,6 +131,33 @@ async fn first_frames_are_not_held_against_a_reader() {
 }
 
 #[tokio::test]
+async fn who_leaves_a_topic_in_the_breath_in_which_it_loses_a_frame_is_cut_off() {
+    let hub: Hub<&str> =
+        Hub::new(Settings { max_backlog: 10_000, loops: 1, ..Settings::default() });
+    let (sender, mut sockets) = mpsc::channel(1);
+    let router = joining({
+        let hub = hub.clone();
+        move |upgrade| {
+            let sender = sender.clone();
+            hub.accept(upgrade, (), |socket| async move {
+                socket.join("topic");
+                let _ = sender.send(socket).await;
+                Ok(())
+            })
+        }
+    });
+    let address = serve(Wire::Plain, router).await;
+    let mut reader = connect(address).await;
+    let socket = within("the socket", sockets.recv()).await.unwrap();
+    // No other task runs meanwhile, so all of it is one backlog.
+    for _ in 0..11 {
+        hub.publish(&"topic", "x".repeat(1000));
+    }
+    socket.leave("topic");
+    assert_eq!(close_code(&mut reader).await, 1013);
+}
+
+#[tokio::test]
 async fn a_backlog_that_does_not_fit_cuts_its_readers_off_instead_of_losing_frames() {
     let hub: Hub<&str> =
         Hub::new(Settings { max_backlog: 10_000, loops: 1, ..Settings::default() });
