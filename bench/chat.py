@@ -203,5 +203,6 @@ for side in (side for side in SIDES if side != "bare writes"):
     figures = [measure(side, rooms, members, 0, "idle")["kib_per_socket"] for _ in range(rounds)]
     print(f"  {side:12} {rig.spread(figures, ' KiB')} a socket", flush=True)
 if "atelier" in SIDES:
-    resume("5,000 members, the one process killed", 5000)
-    resume("5,000 members, split, the gateway killed", 5000, "--split", victim="gateway")
+    resume("10,000 members, the one process killed", 10000)
+    # Split, the gateway has two connections for each.
+    resume("9,000 members, split, the gateway killed", 9000, "--split", victim="gateway")
