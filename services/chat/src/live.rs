@@ -162,9 +162,9 @@ impl Live {
     /// Sends page after page until little is left; `None` if the socket closed meanwhile.
     async fn catch_up(&self, socket: &Socket, since: Since) -> Result<Option<Since>, DataError> {
         let (user, view) = (socket.meta().user, socket.meta().view);
-        let mut since = since;
+        let (mut since, head) = (since, self.store.head().await?);
         loop {
-            let Some((frames, next)) = self.missed(user, view, since, i64::MAX).await? else {
+            let Some((frames, next)) = self.missed(user, view, since, head).await? else {
                 return Ok(Some(since));
             };
             if (frames.len() as u64) < PAGE {

@@ -20,6 +20,9 @@ LEFT JOIN people p ON p.user_id = l.user_id \
 LEFT JOIN log t ON t.id = l.message_id \
 LEFT JOIN people s ON s.user_id = l.member_id ";
 
+/// Positions of the log that are looked through first for what somebody has missed.
+const FIRST_STRETCH: i64 = 1_000;
+
 #[derive(FromQueryResult)]
 pub(super) struct Row {
     id: i64,
@@ -186,8 +189,15 @@ impl Store {
              WHERE m.user_id = $1 AND m.to_position > $2 AND l.id > $2 AND l.id <= $3 \
              AND r.kind = 'chat' ORDER BY l.id LIMIT $4"
         );
-        let values = values![user.get(), after, upto, limit];
-        let mut missed = entries(self.db.read_primary().all(&sql, values).await?)?;
+        let (db, mut missed) = (self.db.read_primary(), Vec::new());
+        // A stretch of the log at a time: whatever comes after a page would be sorted for each page.
+        let (mut from, mut stretch) = (after, FIRST_STRETCH);
+        while from < upto && (missed.len() as u64) < limit {
+            let (end, left) = (from.saturating_add(stretch).min(upto), limit - missed.len() as u64);
+            let page = db.all(&sql, values![user.get(), from, end, left]).await?;
+            missed.extend(entries(page)?);
+            (from, stretch) = (end, stretch.saturating_mul(4));
+        }
         if missed.iter().any(|entry| entry.edited_at.is_some()) {
             let own: HashSet<RoomId> = self.chats_of(user).await?.into_iter().collect();
             let edited = missed.iter_mut().filter(|entry| entry.edited_at.is_some());
