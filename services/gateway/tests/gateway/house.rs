@@ -112,6 +112,19 @@ impl Fakes {
             .with_state(self.clone())
     }
 
+    /// Every service that a route leads to.
+    pub(crate) fn install(&self, mesh: &Mesh) {
+        mesh.install("accounts", self.accounts());
+        self.install_others(mesh);
+    }
+
+    /// Every one but the accounts.
+    pub(crate) fn install_others(&self, mesh: &Mesh) {
+        mesh.install("palettes", self.palettes());
+        mesh.install("popularity", self.popularity());
+        mesh.install("chat", Router::new());
+    }
+
     pub(crate) fn popularity(&self) -> Router {
         let live = |State(fakes): State<Self>, uri: Uri, headers, upgrade: Upgrade| async move {
             fakes.note(Method::GET, &uri, headers, 0);
@@ -221,9 +234,7 @@ impl House {
     pub(crate) async fn limited(settings: &str, limits: gateway::Limits) -> Self {
         let fakes = Fakes::new();
         let mesh = Mesh::new(MeshSettings::default());
-        mesh.install("accounts", fakes.accounts());
-        mesh.install("palettes", fakes.palettes());
-        mesh.install("popularity", fakes.popularity());
+        fakes.install(&mesh);
         let house = Self::over(settings, limits, mesh, fakes).await;
         house.until_ready().await;
         house

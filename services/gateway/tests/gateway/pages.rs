@@ -9,8 +9,7 @@ use crate::house::{Fakes, House, problem};
 #[tokio::test]
 async fn it_lives_before_it_is_ready() {
     let (mesh, fakes) = (Mesh::new(MeshSettings::default()), Fakes::new());
-    mesh.install("palettes", fakes.palettes());
-    mesh.install("popularity", fakes.popularity());
+    fakes.install_others(&mesh);
     let house = House::over("", Limits::default(), mesh, fakes).await;
     assert_eq!(house.get("/healthz").await.status(), 200);
     let early = house.get("/readyz").await;
@@ -38,7 +37,7 @@ async fn the_status_names_every_service() {
     let house = House::new().await;
     let status: Value = house.get("/status").await.json().await.unwrap();
     assert_eq!((status["status"].as_str(), status["ready"].as_bool()), (Some("ok"), Some(true)));
-    for name in ["accounts", "palettes", "popularity"] {
+    for name in ["accounts", "palettes", "popularity", "chat"] {
         let services = status["services"].as_array().unwrap();
         let service = services.iter().find(|s| s["service"] == name).unwrap();
         assert_eq!(service["instances"][0]["health"], "healthy", "{service}");

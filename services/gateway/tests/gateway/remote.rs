@@ -30,6 +30,7 @@ async fn registry(services: SocketAddr, bench: SocketAddr) -> SocketAddr {
             one("accounts", services),
             one("palettes", services),
             one("popularity", services),
+            one("chat", services),
             one("bench", bench),
         ];
         Json(json!({"index": 1, "services": all}))
@@ -48,9 +49,7 @@ async fn serve(router: Router) -> SocketAddr {
 async fn apart() -> House {
     let fakes = Fakes::new();
     let there = Mesh::new(MeshSettings { secret: "s3cret".into(), ..MeshSettings::default() });
-    there.install("accounts", fakes.accounts());
-    there.install("palettes", fakes.palettes());
-    there.install("popularity", fakes.popularity());
+    fakes.install(&there);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let services = listener.local_addr().unwrap();
     let tasks = Tasks::new();

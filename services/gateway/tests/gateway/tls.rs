@@ -21,9 +21,7 @@ async fn house(http2: bool) -> House {
     );
     let fakes = crate::house::Fakes::new();
     let mesh = mesh::Mesh::new(mesh::MeshSettings::default());
-    mesh.install("accounts", fakes.accounts());
-    mesh.install("palettes", fakes.palettes());
-    mesh.install("popularity", fakes.popularity());
+    fakes.install(&mesh);
     House::over(&tls, gateway::Limits::default(), mesh, fakes).await
 }
 
