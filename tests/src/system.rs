@@ -152,14 +152,22 @@ impl System {
         pids.len()
     }
 
-    /// Kills one process that runs `service`.
+    /// Kills one process that runs `service`, if need be once one is started again: after several
+    /// deaths that takes some seconds.
     ///
     /// # Panics
-    /// If none does.
+    /// If none is started in time.
+    #[allow(clippy::disallowed_methods, reason = "the scenario waits; who works runs elsewhere")]
     pub fn kill_one(&self, service: &str) {
-        let pids = self.pids(service);
-        let pid = pids.first().expect("a process that runs it");
-        kill_process(*pid, Signal::KILL).expect("killed");
+        let asked = Instant::now();
+        loop {
+            let pids = self.pids(service);
+            if pids.first().is_some_and(|pid| kill_process(*pid, Signal::KILL).is_ok()) {
+                return;
+            }
+            assert!(asked.elapsed() < START, "no process runs {service}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Where the clients of a gateway connect, counted from 1; there are as many as the shape says.
