@@ -120,12 +120,13 @@ impl Live {
         }
         let mut tries = 0;
         loop {
-            // Whoever leaves later than that is told so; what was before is in what is read now.
-            socket.meta().as_of.store(self.store.head().await?, Relaxed);
             let changes = self.here.changes(user);
             let rooms = match view {
                 View::Chats => self.store.chats_of(user).await?,
                 View::Lobby(room) => {
+                    // Whoever leaves later than that is told so; what was before is in what is
+                    // read now.
+                    socket.meta().as_of.store(self.store.head().await?, Relaxed);
                     let seated = self.store.seated(RoomKind::Lobby, room, user).await?;
                     if seated.is_none_or(|seated| seated.seat.is_none()) {
                         return Ok(Err(REMOVED));
@@ -159,7 +160,7 @@ impl Live {
         Ok(Ok(()))
     }
 
-    /// Sends page after page until little is left; `None` if the socket closed meanwhile.
+    /// Sends what was missed so far, page after page; `None` if the socket closed meanwhile.
     async fn catch_up(&self, socket: &Socket, since: Since) -> Result<Option<Since>, DataError> {
         let (user, view) = (socket.meta().user, socket.meta().view);
         let (mut since, head) = (since, self.store.head().await?);
@@ -167,16 +168,17 @@ impl Live {
             let Some((frames, next)) = self.missed(user, view, since, head).await? else {
                 return Ok(Some(since));
             };
-            if (frames.len() as u64) < PAGE {
-                return Ok(Some(since));
-            }
-            // First frames are not held against a reader, and are waited for.
+            let more = frames.len() as u64 == PAGE;
+            since = next;
+            // First frames are not held against a reader, and many are waited for.
             socket.hold();
             socket.release(frames);
+            if !more {
+                return Ok(Some(since));
+            }
             if !socket.flushed().await {
                 return Ok(None);
             }
-            since = next;
         }
     }
 
