@@ -72,6 +72,18 @@ impl Page {
             .map(Some)
             .ok_or_else(|| Problem::invalid_field("cursor", "not a cursor of this list"))
     }
+
+    /// Cuts what was found, one more than `limit` where there is more, to this page. Answers the next
+    /// page's cursor, of the last one's `position`; none if this is the last page.
+    pub fn cut<T, P: Serialize>(
+        &self,
+        found: &mut Vec<T>,
+        position: impl FnOnce(&T) -> P,
+    ) -> Option<String> {
+        let more = found.len() as u64 > self.limit;
+        found.truncate(usize::try_from(self.limit).unwrap_or(usize::MAX));
+        found.last().filter(|_| more).map(|last| cursor(&position(last)))
+    }
 }
 
 /// A position in a list, as an opaque cursor.
@@ -125,6 +137,15 @@ mod tests {
             let page = Page { limit: 1, cursor: Some(forged.into()) };
             assert_eq!(page.after::<(i64, String)>().expect_err(forged).status(), 422);
         }
+    }
+
+    #[test]
+    fn what_is_more_than_a_page_leads_to_the_next() {
+        let page = Page { limit: 2, cursor: None };
+        let (mut more, mut all) = (vec![9, 8, 7], vec![9, 8]);
+        assert_eq!(page.cut(&mut more, |last| *last), Some(cursor(&8)));
+        assert_eq!((more, page.cut(&mut all, |last| *last)), (vec![9, 8], None));
+        assert_eq!((all, page.cut(&mut Vec::<i64>::new(), |last| *last)), (vec![9, 8], None));
     }
 
     #[test]

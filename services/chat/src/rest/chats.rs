@@ -3,10 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use contracts::ids::{RoomId, UserId};
-use http::{HeaderValue, StatusCode, Uri, header};
-use rest::{Json, OperationId, Page, Path, Problem, SignedIn, page, paged};
+use http::{StatusCode, Uri};
+use rest::{Json, OperationId, Page, Path, Problem, SignedIn, located, paged};
 use uuid::Uuid;
 
 use super::bodies::{ChatChange, NewChat, NewParticipant, ReadUpTo};
@@ -59,11 +59,7 @@ pub(super) async fn create(
     let (id, participants, chat_name) = state.created().ok_or_else(Problem::internal)?;
     let view = NewChatView { id, participants, chat_name };
     let created = Created { message: "Chat created successfully", chat: view };
-    let mut response = (StatusCode::CREATED, Json(created)).into_response();
-    if let Ok(location) = HeaderValue::try_from(format!("/api/chat/{id}")) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    Ok(located((StatusCode::CREATED, Json(created)), &format!("/api/chat/{id}")))
 }
 
 /// The caller's chats, newest first.
@@ -92,7 +88,7 @@ pub(super) async fn list(
     let head = chat.store.head().await?;
     let mut found =
         chat.store.rooms(Some(caller.user), Listed::Chats, before, page.limit + 1).await?;
-    let next = cut(&mut found, page.limit);
+    let next = page.cut(&mut found, |last| last.room.id);
     let views = views(&chat, caller.user, found).await?;
     let mut response = paged(views, next, &uri);
     response.headers_mut().insert("chat-cursor", head.into());
@@ -264,11 +260,4 @@ async fn views(chat: &Chat, caller: UserId, found: Vec<Seated>) -> Result<Vec<Ch
         ChatView::new(seated, participants.remove(&id).unwrap_or_default(), called)
     };
     Ok(found.into_iter().map(view).collect())
-}
-
-/// Cuts what was found to a page, and says where the next one begins.
-pub(super) fn cut(found: &mut Vec<Seated>, limit: u64) -> Option<String> {
-    let more = found.len() as u64 > limit;
-    found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    found.last().filter(|_| more).map(|last| page::cursor(&last.room.id))
 }

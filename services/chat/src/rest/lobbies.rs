@@ -2,15 +2,14 @@
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use contracts::ids::{PaletteId, RoomId};
-use http::{HeaderValue, StatusCode, Uri, header};
-use rest::{Caller, Json, OperationId, Page, Path, Problem, Query, SignedIn, page, paged};
+use http::{StatusCode, Uri};
+use rest::{Caller, Json, OperationId, Page, Path, Problem, Query, SignedIn, located, paged};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::bodies::{Joining, NewLobby};
-use super::chats::cut;
 use super::view::{Done, LobbyView, MemberView};
 use crate::Chat;
 use crate::error::ChatError;
@@ -57,12 +56,8 @@ pub(super) async fn open(
     }
     let owner = person(&chat.store, &chat.accounts, caller.user).await?;
     let room = open_lobby::open(&chat.store, owner, about, body.private, operation.0).await?;
-    let location = HeaderValue::try_from(format!("/lobbies/{}", room.id));
-    let mut response = (StatusCode::CREATED, Json(LobbyView::new(room, true))).into_response();
-    if let Ok(location) = location {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    let location = format!("/lobbies/{}", room.id);
+    Ok(located((StatusCode::CREATED, Json(LobbyView::new(room, true))), &location))
 }
 
 /// Public lobbies, and those the caller is in; newest first.
@@ -85,7 +80,7 @@ pub(super) async fn list(
     let before = page.after::<RoomId>()?;
     let listed = Listed::Lobbies(about.palette_id);
     let mut found = chat.store.rooms(caller.user(), listed, before, page.limit + 1).await?;
-    let next = cut(&mut found, page.limit);
+    let next = page.cut(&mut found, |last| last.room.id);
     Ok(paged(found.into_iter().map(view).collect(), next, &uri))
 }
 
@@ -197,9 +192,7 @@ pub(super) async fn members(
     own_room(&chat.store, RoomKind::Lobby, id, caller.user).await?;
     let after = page.after::<i64>()?.unwrap_or(i64::MIN);
     let mut found = chat.store.named_members(id, after, page.limit + 1).await?;
-    let more = found.len() as u64 > page.limit;
-    found.truncate(usize::try_from(page.limit).unwrap_or(usize::MAX));
-    let next = found.last().filter(|_| more).map(|(user, _)| page::cursor(&user.get()));
+    let next = page.cut(&mut found, |(user, _)| user.get());
     let member = |(user_id, username)| MemberView { user_id, username };
     Ok(paged(found.into_iter().map(member).collect(), next, &uri))
 }

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use contracts::ids::{PaletteId, UserId};
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
-use rest::{Caller, Page, Path, Problem, Query, conditional, page, paged};
+use rest::{Caller, Page, Path, Problem, Query, conditional, paged};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -104,9 +104,7 @@ pub(super) async fn list(
     let filter = search.filter()?;
     let before = page.after::<PaletteId>()?;
     let mut found = palettes.store.list(&filter, before, page.limit + 1).await?;
-    let more = found.len() as u64 > page.limit;
-    found.truncate(usize::try_from(page.limit).unwrap_or(usize::MAX));
-    let next = found.last().filter(|_| more).map(|last| page::cursor(&last.id));
+    let next = page.cut(&mut found, |last| last.id);
     let ids: Vec<PaletteId> = found.iter().map(|palette| palette.id).collect();
     let counts = palettes.popularity.counts(&ids, false).await;
     let counts = counts.unwrap_or_else(|| palettes.shelf.last_counts(&ids));

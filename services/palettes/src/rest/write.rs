@@ -4,8 +4,8 @@ use axum::extract::State;
 use axum::response::Response;
 use contracts::ids::PaletteId;
 use data::Tx;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use rest::{Json, OperationId, Path, Problem, SignedIn, own};
+use http::{HeaderMap, StatusCode};
+use rest::{Json, OperationId, Path, Problem, SignedIn, located, own};
 use telemetry::Context;
 use uuid::Uuid;
 
@@ -38,11 +38,8 @@ pub(super) async fn create(
     let state = palettes.sagas.run(create_palette::NAME, operation.or_new(), state).await?;
     // The first step sets it.
     let palette = state.palette().ok_or_else(Problem::internal)?;
-    let mut response = answer(StatusCode::CREATED, &palette, Counts::default());
-    if let Ok(location) = HeaderValue::try_from(format!("/palettes/{}", palette.id)) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    let created = answer(StatusCode::CREATED, &palette, Counts::default());
+    Ok(located(created, &format!("/palettes/{}", palette.id)))
 }
 
 /// Changes a palette; what is left out stays.
