@@ -9,6 +9,9 @@ pub mod kind;
 
 pub use kind::Kind;
 
+/// What is shown of an account that is gone, in place of its name.
+pub const DELETED_USER: &str = "deleted user";
+
 /// Generated from `proto/`.
 #[allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all)]
 mod generated {

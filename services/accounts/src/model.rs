@@ -5,7 +5,7 @@ mod name;
 mod password;
 mod profile;
 
-pub use name::{DELETED as DELETED_NAME, Name, NameKey};
+pub use name::{Name, NameKey};
 pub use password::Password;
 pub use profile::{Bio, DisplayName, Email};
 

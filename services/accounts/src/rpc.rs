@@ -15,7 +15,7 @@ use saga::two_phase::{Participant, TxId, Vote};
 use tonic::{Request, Response, Status};
 
 use crate::change_members::{Change, HELD};
-use crate::{Accounts, model, store};
+use crate::{Accounts, store};
 
 /// The most ids one call may ask for.
 const MOST: usize = 100;
@@ -46,7 +46,7 @@ impl Service for Rpc {
         let users = ids.iter().filter_map(|id| found.get(id)).map(|user| User {
             user_id: user.id().get(),
             username: if user.is_deleted() {
-                model::DELETED_NAME.to_owned()
+                contracts::DELETED_USER.to_owned()
             } else {
                 user.username.clone()
             },

@@ -7,6 +7,3 @@ mod text;
 pub(crate) use entry::{Entry, What};
 pub(crate) use room::{Role, Room, RoomKind};
 pub(crate) use text::{ClientId, Emoji, RoomName, mentioned, message as check_message};
-
-/// What is shown of an account that is gone.
-pub(crate) const DELETED_USER: &str = "deleted user";

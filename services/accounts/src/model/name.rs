@@ -16,8 +16,6 @@ const LONGEST: usize = 32;
 const MOST_MARKS: usize = 3;
 /// A text of more characters is looked for nowhere.
 const LONGEST_LOOKED_FOR: usize = 128;
-/// What siblings and clients see in place of the name of a deleted account.
-pub const DELETED: &str = "deleted user";
 
 /// The name of an account, in its compatibility form (NFKC).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +59,7 @@ impl Name {
             return Err("a name has at least one letter or digit");
         }
         let name = Self(name);
-        let reserved = NameKey::of(DELETED);
+        let reserved = NameKey::of(contracts::DELETED_USER);
         if name.keys().contains(&reserved) {
             return Err("this name is reserved");
         }

@@ -184,7 +184,7 @@ pub(crate) async fn erase(tx: &Tx, id: UserId) -> Result<(), DataError> {
     tx.run(
         "UPDATE users SET username = $1, email = NULL, password_hash = NULL, display_name = NULL, \
          bio = NULL, staff = 0 WHERE id = $2 AND deleted_at IS NOT NULL",
-        values![crate::model::DELETED_NAME, id.get()],
+        values![contracts::DELETED_USER, id.get()],
     )
     .await?;
     tx.run("DELETE FROM user_chats WHERE user_id = $1", values![id.get()]).await?;

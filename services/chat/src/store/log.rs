@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
+use contracts::DELETED_USER;
 use contracts::ids::{MessageId, RoomId, UserId};
 use data::{DataError, FromQueryResult, Sql, Tx, sea_orm, values};
 
 use super::{Store, there};
-use crate::model::{DELETED_USER, Entry, RoomKind, What};
+use crate::model::{Entry, RoomKind, What};
 
 /// What every query on entries selects; `l` is the entry, `t` the message it points to.
 pub(super) const ENTRIES: &str = "\

@@ -1,15 +1,16 @@
 //! Who is in which room.
 
+use contracts::DELETED_USER;
 use contracts::ids::{RoomId, UserId};
 use data::{DataError, Sql, Tx, json_rows, values};
 
 use super::log::{NewEntry, append};
 use super::{STILL, Store};
-use crate::model::{DELETED_USER, Role, Room, RoomKind, What};
+use crate::model::{Role, Room, RoomKind, What};
 
 pub(super) const OF_ROOMS: &str = "\
 SELECT m.room_id, m.user_id FROM {{rows:1}} CROSS JOIN memberships m \
-WHERE m.room_id = CAST(r.value->>0 AS BIGINT) AND m.to_position = 9223372036854775807 \
+WHERE m.room_id = CAST(r.value->>0 AS BIGINT) AND m.to_position = $2 \
 ORDER BY m.room_id, m.from_position, m.user_id";
 
 /// A user's seat in a room.
@@ -142,7 +143,7 @@ impl Store {
     ) -> Result<Vec<(RoomId, UserId)>, DataError> {
         let rooms = json_rows(rooms.map(|room| [room.get()]))?;
         let rows: Vec<(i64, i64)> =
-            self.db.read_primary().rows(&self.texts.of_rooms, values![rooms]).await?;
+            self.db.read_primary().rows(&self.texts.of_rooms, values![rooms, STILL]).await?;
         Ok(rows.into_iter().map(|(room, user)| (RoomId::new(room), UserId::new(user))).collect())
     }
 

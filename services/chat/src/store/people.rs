@@ -1,10 +1,10 @@
 //! What people are called.
 
+use contracts::DELETED_USER;
 use contracts::ids::UserId;
 use data::{DataError, Sql, Tx, values};
 
 use super::Store;
-use crate::model::DELETED_USER;
 
 /// Learns a name. Names never change; one that is erased stays so.
 pub(crate) async fn learn(tx: &Tx, user: UserId, username: &str) -> Result<(), DataError> {
