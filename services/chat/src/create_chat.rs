@@ -83,9 +83,9 @@ pub(crate) fn definition(accounts: &Accounts) -> Definition<State> {
 }
 
 async fn decide(tx: &Tx, state: State) -> Result<State, StepError> {
-    let position = advance(tx, 1).await.map_err(StepError::from)?;
+    let position = advance(tx, 1).await?;
     let Some(room) = state.room else { return Err(ChatError::Changed.into()) };
-    if !publish(tx, room).await.map_err(StepError::from)? {
+    if !publish(tx, room).await? {
         return Err(ChatError::Changed.into());
     }
     for person in &state.people {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use fanout::{Frame, Hub, Settings, Snapshot};
+use fanout::{Frame, Hub, Settings, Snapshot, Socket};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::clients::{close_code, connect, eventually, next, text, welcomed, within};
+use crate::clients::{Client, close_code, connect, eventually, next, text, welcomed, within};
 use crate::servers::{WIRES, Wire, joining, serve, welcoming};
 
 /// More than the kernel takes for one connection.
@@ -130,8 +130,8 @@ async fn first_frames_are_not_held_against_a_reader() {
     assert_eq!(text(&mut client).await, "live");
 }
 
-#[tokio::test]
-async fn who_leaves_a_topic_in_the_breath_in_which_it_loses_a_frame_is_cut_off() {
+/// A hub that keeps little back, and one who reads `topic` there: the socket and its client.
+async fn small_backlog() -> (Hub<&'static str>, Socket<&'static str, ()>, Client) {
     let hub: Hub<&str> =
         Hub::new(Settings { max_backlog: 10_000, loops: 1, ..Settings::default() });
     let (sender, mut sockets) = mpsc::channel(1);
@@ -147,8 +147,13 @@ async fn who_leaves_a_topic_in_the_breath_in_which_it_loses_a_frame_is_cut_off()
         }
     });
     let address = serve(Wire::Plain, router).await;
-    let mut reader = connect(address).await;
-    let socket = within("the socket", sockets.recv()).await.unwrap();
+    let reader = connect(address).await;
+    (hub, within("the socket", sockets.recv()).await.unwrap(), reader)
+}
+
+#[tokio::test]
+async fn who_leaves_a_topic_in_the_breath_in_which_it_loses_a_frame_is_cut_off() {
+    let (hub, socket, mut reader) = small_backlog().await;
     // No other task runs meanwhile, so all of it is one backlog.
     for _ in 0..11 {
         hub.publish(&"topic", "x".repeat(1000));
@@ -159,24 +164,8 @@ async fn who_leaves_a_topic_in_the_breath_in_which_it_loses_a_frame_is_cut_off()
 
 #[tokio::test]
 async fn a_backlog_that_does_not_fit_cuts_its_readers_off_instead_of_losing_frames() {
-    let hub: Hub<&str> =
-        Hub::new(Settings { max_backlog: 10_000, loops: 1, ..Settings::default() });
-    let (sender, mut sockets) = mpsc::channel(1);
-    let router = joining({
-        let hub = hub.clone();
-        move |upgrade| {
-            let sender = sender.clone();
-            hub.accept(upgrade, (), |socket| async move {
-                socket.join("topic");
-                let _ = sender.send(socket).await;
-                Ok(())
-            })
-        }
-    });
-    let busy = serve(Wire::Plain, router).await;
+    let (hub, socket, mut reader) = small_backlog().await;
     let quiet = serve(Wire::Plain, welcoming(&hub, "quiet", ())).await;
-    let mut reader = connect(busy).await;
-    let socket = within("the socket", sockets.recv()).await.unwrap();
     let mut other = welcomed(quiet).await;
     // No other task runs meanwhile, so all of it is one backlog.
     hub.publish(&"quiet", "small");
